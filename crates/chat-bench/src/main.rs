@@ -1,0 +1,2 @@
+//! Load, latency and chaos tool
+fn main() {}

@@ -1,0 +1,1 @@
+//! PubSub, RoomLog, Presence and Directory in one process: the embedded default and the reference implementation

@@ -1,0 +1,1 @@
+//! Frames, codes, JSON and MessagePack codecs: what client and server say

@@ -1,0 +1,1 @@
+//! PubSub, RoomLog, Presence and Directory over Redis or Valkey

@@ -1,0 +1,2 @@
+//! The chat server: configuration, wiring, HTTP, health, metrics, page, shutdown
+fn main() {}

@@ -1,0 +1,1 @@
+//! Contract suites, fault wrappers, the history checker and private servers for tests
