@@ -1,1 +1,75 @@
-//! Domain types, the seams and the engine of the chat server: no sockets, no SQL, no Redis
+//! Domain types, the seams and the engine of the chat server: no sockets, no SQL, no Redis.
+//!
+//! # Layout
+//! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`
+//! - what nodes say to each other: [`envelope`], `signal`
+//! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
+//!   `authenticator`, `clock`
+//! - what clients ask and are told: `command`, `answer`, `event`, `error`
+//! - limits and metrics: [`limits`], `metrics`
+
+pub mod limits;
+
+mod ids;
+mod position;
+mod topic;
+
+mod entry;
+mod message;
+mod room;
+
+pub mod envelope;
+mod signal;
+
+mod authenticator;
+mod clock;
+mod directory;
+mod presence;
+mod pubsub;
+mod room_log;
+
+mod answer;
+mod command;
+mod error;
+mod event;
+mod metrics;
+
+pub use answer::{Answer, ClientLimits, HelloAnswer, JoinResult, Sent, Who};
+pub use authenticator::{
+    AuthenticationError, Authenticator, Credentials, DevelopmentAuthenticator, Identity,
+};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use command::{Command, Hello, SendMessage, Status};
+pub use directory::{Directory, DirectoryError};
+pub use entry::{Entry, EntryBody, EntryHeader};
+pub use error::ServiceError;
+pub use event::{CODECS, Delivery, Event, Notification, Part, ResetReason};
+pub use ids::{
+    ConnectionId, DeviceId, EntryId, Epoch, InstanceId, MessageId, MessageIdError, MessageKey,
+    NameError, RoomId, UserId,
+};
+pub use limits::Limits;
+pub use message::{ContentError, Emoji, Message, Meta, Millis, Reactions, Text};
+pub use metrics::{LimitLabel, Metrics, ReasonLabel};
+pub use position::{Position, PositionError};
+pub use presence::{Change, Departure, Lease, Occupant, OccupantPage, Presence, PresenceError};
+pub use pubsub::{
+    EventSender, EventStream, PubSub, PubSubError, PubSubEvent, Publication, event_queue,
+};
+pub use room::{Access, Member, Role, Room, RoomChange, RoomKind};
+pub use room_log::{
+    AppendCall, AppendError, Appended, Head, Idempotency, NewEntry, Page, PageFrom, Precondition,
+    ReadAfter, ReadError, RoomLog, Stored,
+};
+pub use signal::{Arrival, Signal, Typing};
+pub use topic::{Topic, TopicError};
+
+/// Mocks of every seam, for tests of crates that use them.
+#[cfg(any(test, feature = "mocks"))]
+pub mod mocks {
+    pub use crate::authenticator::MockAuthenticator;
+    pub use crate::directory::MockDirectory;
+    pub use crate::presence::MockPresence;
+    pub use crate::pubsub::MockPubSub;
+    pub use crate::room_log::MockRoomLog;
+}

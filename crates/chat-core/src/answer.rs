@@ -1,0 +1,159 @@
+//! What the engine answers to commands.
+
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::error::ServiceError;
+use crate::event::Delivery;
+use crate::ids::{ConnectionId, InstanceId, MessageId, RoomId, UserId};
+use crate::message::{Message, Millis};
+use crate::position::Position;
+use crate::presence::Occupant;
+use crate::room::Room;
+use crate::room_log::{Page, Stored};
+
+/// The answer to one command.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To hello.
+    Hello(Box<HelloAnswer>),
+    /// To join.
+    Joined(Box<JoinResult>),
+    /// To send.
+    Sent(Sent),
+    /// To edit.
+    Edited {
+        /// Of the entry.
+        seq: u64,
+        /// When the log accepted it.
+        edited_at_ms: Millis,
+    },
+    /// To delete and react.
+    Changed {
+        /// Of the entry.
+        seq: u64,
+    },
+    /// To history.
+    History(Page),
+    /// To who.
+    Who(Who),
+    /// To ping.
+    Pong {
+        /// The server's time.
+        now_ms: Millis,
+    },
+    /// To what has nothing to say.
+    Done,
+}
+
+/// The answer to hello.
+#[derive(Debug, Clone)]
+pub struct HelloAnswer {
+    /// Who the connection speaks for.
+    pub user: UserId,
+    /// Its id, for logs and support.
+    pub connection: ConnectionId,
+    /// The node.
+    pub instance: InstanceId,
+    /// How often the server pings.
+    pub heartbeat_ms: u64,
+    /// What the client must keep to.
+    pub limits: ClientLimits,
+    /// What became of the rooms that hello named; what does not fit follows as events.
+    pub rooms: Vec<(RoomId, Result<JoinResult, ServiceError>)>,
+}
+
+/// The limits that a client must keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Largest frame, in bytes.
+    pub frame_bytes: usize,
+    /// Longest text, in bytes.
+    pub text_bytes: usize,
+    /// Largest `meta`, in bytes of JSON.
+    pub meta_bytes: usize,
+    /// Rooms that a connection may have joined.
+    pub rooms: usize,
+    /// Messages of one page.
+    pub history: usize,
+    /// For how long a retry with the same key is recognised.
+    pub key_window_ms: u64,
+    /// How long typing lasts unless repeated.
+    pub typing_ttl_ms: u64,
+}
+
+/// What became of a join.
+#[derive(Debug, Clone)]
+pub struct JoinResult {
+    /// The room.
+    pub room: Room,
+    /// Where the client stands after this result.
+    pub position: Position,
+    /// Whether `entries` are exactly what was missed; otherwise `messages` is a fresh page.
+    pub recovered: bool,
+    /// There is more: the connection has not joined until a join from `position` answers without.
+    pub more: bool,
+    /// What was missed, in order.
+    pub entries: Vec<Arc<Delivery>>,
+    /// The newest messages, none above `position`.
+    pub messages: Vec<Message>,
+    /// How many are in the room.
+    pub occupancy: u64,
+    /// The first of them.
+    pub occupants: Vec<Occupant>,
+}
+
+impl JoinResult {
+    /// About how many bytes it takes on the wire.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        let entries: usize = self.entries.iter().map(|entry| entry.size_hint()).sum();
+        let text = |message: &Message| message.text.as_deref().map_or(0, str::len) + 256;
+        entries + self.messages.iter().map(text).sum::<usize>() + self.occupants.len() * 64 + 512
+    }
+
+    /// The entries, without what encodes them.
+    pub fn missed(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.iter().filter_map(|delivery| delivery.entry())
+    }
+}
+
+impl PartialEq for JoinResult {
+    fn eq(&self, other: &Self) -> bool {
+        self.room == other.room
+            && self.position == other.position
+            && (self.recovered, self.more) == (other.recovered, other.more)
+            && self.missed().eq(other.missed())
+            && self.messages == other.messages
+            && (self.occupancy, &self.occupants) == (other.occupancy, &other.occupants)
+    }
+}
+
+/// What became of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// The message's id.
+    pub message: MessageId,
+    /// The entry's seq.
+    pub seq: u64,
+    /// When the log accepted it.
+    pub sent_at_ms: Millis,
+    /// Where it is kept.
+    pub stored: Stored,
+    /// Whether an earlier attempt with this key had been accepted: this is its answer.
+    pub duplicate: bool,
+}
+
+/// Who is in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// How many.
+    pub count: u64,
+    /// Some of them.
+    pub occupants: Vec<Occupant>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// Presence is away: this is only what this node sees.
+    pub degraded: bool,
+}

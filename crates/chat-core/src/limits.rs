@@ -1,0 +1,160 @@
+//! Every limit of the engine, its default and the reason for it.
+//!
+//! Constants are part of the wire or of a stored form and the same on every node; [`Limits`] is
+//! what an operator may change on one node.
+
+use std::time::Duration;
+
+/// Longest room or user id, in characters. Fits a Redis key and a log line.
+pub const NAME_CHARS_MAX: usize = 128;
+/// Longest idempotency key, in characters.
+pub const KEY_CHARS_MAX: usize = 64;
+/// Longest message text, in bytes. A page of 50 full messages still fits 512 KiB.
+pub const TEXT_BYTES_MAX: usize = 8_192;
+/// Largest `meta` object, in bytes of its JSON text.
+pub const META_BYTES_MAX: usize = 4_096;
+/// Longest emoji of a reaction, in bytes. Family emoji with skin tones need about 40.
+pub const EMOJI_BYTES_MAX: usize = 64;
+/// Distinct emoji on one message.
+pub const EMOJI_PER_MESSAGE_MAX: usize = 32;
+/// Users that are kept per emoji of one message: a reaction is a set, and a set must be bounded.
+pub const USERS_PER_EMOJI_MAX: usize = 1_000;
+/// Users of a reaction that a client is shown by name.
+pub const REACTION_USERS_SHOWN: usize = 20;
+/// Mentions that are kept of one message.
+pub const MENTIONS_MAX: usize = 50;
+/// Most entries or messages that one read of a log returns.
+pub const READ_ENTRIES_MAX: usize = 500;
+/// Most bytes that one read of a log returns, counted as stored; at least one entry always is.
+pub const READ_BYTES_MAX: usize = 256 * 1024;
+/// Most messages of one page of history.
+pub const PAGE_MAX: usize = 200;
+/// Entries of one room in one append call. With 64 the fixed cost of a call is noise.
+pub const APPEND_ENTRIES_MAX: usize = 64;
+/// Bytes of one room in one append call, so that a batch cannot hold up its lane.
+pub const APPEND_BYTES_MAX: usize = 256 * 1024;
+/// Largest envelope that is decoded. A message with everything at its limit is under 32 KiB.
+pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
+/// Delivered ids that a feed remembers, to know a late double from a foreign entry.
+pub const FEED_RING: usize = 1_024;
+/// Entries that a feed holds while it waits for the one before them.
+pub const FEED_PENDING_MAX: usize = 256;
+/// Occupants that are named in a join result.
+pub const OCCUPANTS_SHOWN: usize = 50;
+
+/// The limits that an operator may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Entries that a room's log keeps.
+    pub log_max: u64,
+    /// How long a log without traffic is kept.
+    pub log_ttl: Duration,
+    /// How long the log recognises a retried key.
+    pub key_window: Duration,
+    /// How long an append may take before it is refused. Longer than a fail-over of the store
+    /// usually blinks, shorter than a person waits before he presses the button again.
+    pub append_timeout: Duration,
+    /// How long a read of the log may take.
+    pub read_timeout: Duration,
+    /// How long a send waits for a place in a full lane.
+    pub lane_wait: Duration,
+    /// Lanes: appends in flight at once. More than cores buys only smaller batches.
+    pub lanes: usize,
+    /// Sends that wait in one lane.
+    pub lane_queue: usize,
+    /// Events from the broker that wait for the dispatcher.
+    pub event_queue: usize,
+    /// Frames that wait in one connection's outbox.
+    pub outbox_frames_max: usize,
+    /// Bytes that wait in one connection's outbox.
+    pub outbox_bytes_max: usize,
+    /// Droppable events (typing, presence, receipts) that wait in one connection's outbox.
+    pub outbox_droppable_max: usize,
+    /// Entries held for a connection that is catching up.
+    pub hold_max: usize,
+    /// How long a feed waits for an entry that is late before it reads the log.
+    pub gap_wait: Duration,
+    /// How often the heads of all served rooms are compared with the log (jittered).
+    pub head_check_interval: Duration,
+    /// How long a room stays subscribed after its last local connection left it.
+    pub unsubscribe_delay: Duration,
+    /// Entries of a live room that the node keeps encoded, so that a storm of reconnects reads
+    /// each room once.
+    pub tail_max: usize,
+    /// Bytes that all tails of the node keep together.
+    pub tail_bytes_max: usize,
+    /// Entries in one resume answer.
+    pub resume_max: usize,
+    /// Bytes in one resume answer.
+    pub resume_bytes_max: usize,
+    /// Entries behind which a position is not recovered.
+    pub resume_distance_max: u64,
+    /// Messages of a join without position when the client does not say.
+    pub history_default: usize,
+    /// Rooms that one connection may have joined.
+    pub rooms_per_connection: usize,
+    /// How long a lost connection still counts as present.
+    pub leave_grace: Duration,
+    /// How long a node's presence outlives its last sign of life.
+    pub node_ttl: Duration,
+    /// Occupants above which a room tells counts instead of names.
+    pub presence_members_max: usize,
+    /// How long typing lasts unless repeated.
+    pub typing_ttl: Duration,
+    /// Typists of one room that a node tracks.
+    pub typing_max: usize,
+    /// How often a transport pings its client; two unanswered close the connection.
+    pub heartbeat: Duration,
+    /// How long a connection may take to say hello.
+    pub hello_timeout: Duration,
+    /// Largest frame that a client may send, in bytes.
+    pub frame_bytes_max: usize,
+    /// Bad frames after which a connection is closed.
+    pub bad_frames_max: u32,
+    /// Connections of one node.
+    pub connections_max: usize,
+    /// How long a drain may take before what is left is cut.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            log_max: 10_000,
+            log_ttl: Duration::from_secs(24 * 3600),
+            key_window: Duration::from_secs(3600),
+            append_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(5),
+            lane_wait: Duration::from_secs(2),
+            lanes: 8,
+            lane_queue: 1_024,
+            event_queue: 16_384,
+            outbox_frames_max: 2_048,
+            outbox_bytes_max: 1024 * 1024,
+            outbox_droppable_max: 256,
+            hold_max: 1_024,
+            gap_wait: Duration::from_millis(30),
+            head_check_interval: Duration::from_secs(30),
+            unsubscribe_delay: Duration::from_secs(10),
+            tail_max: 256,
+            tail_bytes_max: 64 * 1024 * 1024,
+            resume_max: 500,
+            resume_bytes_max: 256 * 1024,
+            resume_distance_max: 10_000,
+            history_default: 50,
+            rooms_per_connection: 200,
+            leave_grace: Duration::from_secs(5),
+            node_ttl: Duration::from_secs(10),
+            presence_members_max: 200,
+            typing_ttl: Duration::from_secs(6),
+            typing_max: 64,
+            heartbeat: Duration::from_secs(25),
+            hello_timeout: Duration::from_secs(10),
+            frame_bytes_max: 64 * 1024,
+            bad_frames_max: 20,
+            connections_max: 100_000,
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The bounded queue between a broker and the dispatcher of its node.
+//!
+//! The sender never waits: a slow node must not hold up the broker. What does not fit is dropped
+//! and remembered as a gap of its topic, told at once behind what is queued and once more when the
+//! queue has drained, because more may have been dropped in between.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use super::PubSubEvent;
+use crate::topic::Topic;
+
+/// Makes a queue of `capacity` events.
+#[must_use]
+pub fn event_queue(capacity: usize) -> (EventSender, EventStream) {
+    let (events, queued) = mpsc::channel(capacity.max(1));
+    let overflow = Arc::new(Overflow::default());
+    let stream = EventStream {
+        queued,
+        overflow: Arc::clone(&overflow),
+        gaps: Vec::new(),
+    };
+    (EventSender { events, overflow }, stream)
+}
+
+/// What did not fit.
+#[derive(Debug, Default)]
+struct Overflow {
+    state: Mutex<Overflowed>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Overflowed {
+    topics: BTreeSet<Topic>,
+    /// The newest `Lost` or `Restored` that found no place: it must not be lost itself.
+    link: Option<PubSubEvent>,
+}
+
+impl Overflowed {
+    fn is_empty(&self) -> bool {
+        self.topics.is_empty() && self.link.is_none()
+    }
+}
+
+/// The broker's end.
+#[derive(Debug, Clone)]
+pub struct EventSender {
+    events: mpsc::Sender<PubSubEvent>,
+    overflow: Arc<Overflow>,
+}
+
+impl EventSender {
+    /// Hands an event over, without ever waiting. Answers whether it found a place: what did not
+    /// is told as a gap of its topic instead.
+    pub fn send(&self, event: PubSubEvent) -> bool {
+        // While something waits in the overflow, nothing may overtake a link event in it.
+        if self.has_overflowed_link() {
+            self.overflow(event);
+            return false;
+        }
+        match self.events.try_send(event) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(event)) => {
+                self.overflow(event);
+                false
+            }
+            // The node is shutting down: nobody is left to tell.
+            Err(mpsc::error::TrySendError::Closed(_)) => true,
+        }
+    }
+
+    /// Whether the node still listens.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    fn has_overflowed_link(&self) -> bool {
+        self.overflow.state.lock().link.is_some()
+    }
+
+    fn overflow(&self, event: PubSubEvent) {
+        let mut state = self.overflow.state.lock();
+        match event {
+            PubSubEvent::Envelope(publication) => {
+                state.topics.insert(publication.topic);
+            }
+            PubSubEvent::Gap { topic } => {
+                state.topics.insert(topic);
+            }
+            link @ (PubSubEvent::Lost | PubSubEvent::Restored) => state.link = Some(link),
+        }
+        drop(state);
+        self.overflow.changed.notify_one();
+    }
+}
+
+/// The dispatcher's end: the node's one stream of events.
+#[derive(Debug)]
+pub struct EventStream {
+    queued: mpsc::Receiver<PubSubEvent>,
+    overflow: Arc<Overflow>,
+    /// Topics whose gap was told while the queue was full, to be told once more.
+    gaps: Vec<Topic>,
+}
+
+impl EventStream {
+    /// Waits for events and moves up to `max` that are there into `into`. Answers `false` when the
+    /// broker is gone and everything was handed over.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped.
+    pub async fn next_batch(&mut self, into: &mut Vec<PubSubEvent>, max: usize) -> bool {
+        loop {
+            self.take_overflow(into);
+            let mut taken = 0;
+            while taken < max {
+                let Ok(event) = self.queued.try_recv() else {
+                    break;
+                };
+                into.push(event);
+                taken += 1;
+            }
+            if taken < max {
+                // Drained: what was dropped while the queue was full is told once more.
+                into.extend(self.gaps.drain(..).map(|topic| PubSubEvent::Gap { topic }));
+            }
+            if !into.is_empty() {
+                return true;
+            }
+            let overflow = Arc::clone(&self.overflow);
+            tokio::select! {
+                event = self.queued.recv() => match event {
+                    Some(event) => into.push(event),
+                    None => {
+                        self.take_overflow(into);
+                        return !into.is_empty();
+                    }
+                },
+                // The notification is only a reason to look again.
+                () = overflow.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Waits for one event; `None` when the broker is gone.
+    pub async fn next(&mut self) -> Option<PubSubEvent> {
+        let mut one = Vec::with_capacity(1);
+        while one.is_empty() {
+            if !self.next_batch(&mut one, 1).await {
+                return None;
+            }
+        }
+        // More than one can only be gaps: they are kept for the next call.
+        let rest = one.split_off(1);
+        self.gaps
+            .extend(rest.into_iter().filter_map(|event| match event {
+                PubSubEvent::Gap { topic } => Some(topic),
+                PubSubEvent::Envelope(_) | PubSubEvent::Lost | PubSubEvent::Restored => None,
+            }));
+        one.pop()
+    }
+
+    fn take_overflow(&mut self, into: &mut Vec<PubSubEvent>) {
+        let mut state = self.overflow.state.lock();
+        if state.is_empty() {
+            return;
+        }
+        let state = std::mem::take(&mut *state);
+        for topic in state.topics {
+            into.push(PubSubEvent::Gap {
+                topic: topic.clone(),
+            });
+            self.gaps.push(topic);
+        }
+        into.extend(state.link);
+    }
+}
