@@ -47,6 +47,30 @@ pub enum Answer {
     Done,
 }
 
+impl Answer {
+    /// About how many bytes it takes on the wire.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        match self {
+            Self::Hello(hello) => {
+                let joined = hello
+                    .rooms
+                    .iter()
+                    .filter_map(|(_, result)| result.as_ref().ok());
+                512 + joined.map(JoinResult::size_hint).sum::<usize>()
+            }
+            Self::Joined(result) => result.size_hint(),
+            Self::History(page) => page.messages.iter().map(Message::size_hint).sum::<usize>() + 64,
+            Self::Who(who) => 128 + who.occupants.len() * 64,
+            Self::Sent(_)
+            | Self::Edited { .. }
+            | Self::Changed { .. }
+            | Self::Pong { .. }
+            | Self::Done => 192,
+        }
+    }
+}
+
 /// The answer to hello.
 #[derive(Debug, Clone)]
 pub struct HelloAnswer {
@@ -109,8 +133,8 @@ impl JoinResult {
     #[must_use]
     pub fn size_hint(&self) -> usize {
         let entries: usize = self.entries.iter().map(|entry| entry.size_hint()).sum();
-        let text = |message: &Message| message.text.as_deref().map_or(0, str::len) + 256;
-        entries + self.messages.iter().map(text).sum::<usize>() + self.occupants.len() * 64 + 512
+        let messages: usize = self.messages.iter().map(Message::size_hint).sum();
+        entries + messages + self.occupants.len() * 64 + 512
     }
 
     /// The entries, without what encodes them.

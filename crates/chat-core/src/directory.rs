@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::ids::{RoomId, UserId};
+use crate::reach::Reach;
 use crate::room::Access;
 
 /// Why the directory did not answer. Try again later.
@@ -36,6 +37,9 @@ pub enum DirectoryError {
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Directory: Debug + Send + Sync + 'static {
+    /// How far it reaches.
+    fn reach(&self) -> Reach;
+
     /// What a user may know of a room; `None` if there is no such room.
     ///
     /// # Errors

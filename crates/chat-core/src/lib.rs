@@ -34,6 +34,10 @@ mod error;
 mod event;
 mod metrics;
 
+mod outbox;
+mod reach;
+mod service;
+
 pub use answer::{Answer, ClientLimits, HelloAnswer, JoinResult, Sent, Who};
 pub use authenticator::{
     AuthenticationError, Authenticator, Credentials, DevelopmentAuthenticator, Identity,
@@ -51,16 +55,19 @@ pub use ids::{
 pub use limits::Limits;
 pub use message::{ContentError, Emoji, Message, Meta, Millis, Reactions, Text};
 pub use metrics::{LimitLabel, Metrics, ReasonLabel};
+pub use outbox::{CloseReason, Outgoing};
 pub use position::{Position, PositionError};
 pub use presence::{Change, Departure, Lease, Occupant, OccupantPage, Presence, PresenceError};
 pub use pubsub::{
     EventSender, EventStream, PubSub, PubSubError, PubSubEvent, Publication, event_queue,
 };
+pub use reach::Reach;
 pub use room::{Access, Member, Role, Room, RoomChange, RoomKind};
 pub use room_log::{
     AppendCall, AppendError, Appended, Head, Idempotency, NewEntry, Page, PageFrom, Precondition,
     ReadAfter, ReadError, RoomLog, Stored,
 };
+pub use service::{BuildError, ChatService, ChatServiceBuilder, Health, Session};
 pub use signal::{Arrival, Signal, Typing};
 pub use topic::{Topic, TopicError};
 

@@ -132,6 +132,18 @@ impl Message {
         self.text.is_none()
     }
 
+    /// About how many bytes it takes on the wire.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        let users: usize = self
+            .reactions
+            .values()
+            .map(|users| users.len().min(20))
+            .sum();
+        let text = self.text.as_deref().map_or(0, str::len);
+        256 + text + self.meta.as_deref().map_or(0, str::len) + users * 24
+    }
+
     /// The message that a `message_added` entry adds, or nothing for any other entry.
     #[must_use]
     pub fn added_by(entry: &Entry) -> Option<Self> {

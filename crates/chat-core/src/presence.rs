@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::ids::{RoomId, UserId};
 use crate::message::Millis;
+use crate::reach::Reach;
 
 /// A user in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,6 +105,9 @@ pub enum PresenceError {
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Presence: Debug + Send + Sync + 'static {
+    /// How far it reaches.
+    fn reach(&self) -> Reach;
+
     /// This node's first connection of a user joined a room (also ends a grace).
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::reach::Reach;
 use crate::topic::Topic;
 
 mod queue;
@@ -83,6 +84,9 @@ pub enum PubSubError {
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait PubSub: Debug + Send + Sync + 'static {
+    /// How far it reaches.
+    fn reach(&self) -> Reach;
+
     /// Publishes all of a batch, in its order.
     ///
     /// # Errors

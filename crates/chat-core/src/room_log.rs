@@ -10,6 +10,7 @@ use crate::entry::{Entry, EntryBody};
 use crate::ids::{EntryId, Epoch, MessageId, MessageKey, RoomId, UserId};
 use crate::message::{Message, Millis};
 use crate::position::Position;
+use crate::reach::Reach;
 
 /// What an ack means: where the entry is kept once it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,6 +231,9 @@ pub struct Page {
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait RoomLog: Debug + Send + Sync + 'static {
+    /// How far it reaches.
+    fn reach(&self) -> Reach;
+
     /// Whether entries announce themselves, so that a feed need not wait before it reads a gap.
     fn announces(&self) -> bool;
 
