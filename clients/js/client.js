@@ -1,0 +1,361 @@
+/**
+ * The chat client: stays connected, resumes rooms, and sees sends through.
+ *
+ * Emits `state` (State), `joined` ({room, result}), `page` (Page), `event` (WireEvent, live and
+ * recovered alike, in order), `problem` ({error, room?}).
+ *
+ * Keeps no messages: `RoomState` does, fed with `page` and `event`.
+ */
+
+import { Connection } from "./connection.js";
+import { Emitter } from "./emitter.js";
+import { ChatError } from "./errors.js";
+import { Joiner } from "./joiner.js";
+import { PAGE_MESSAGES } from "./limits.js";
+import { isName, NAME_RULE, newKey } from "./names.js";
+import { ReconnectPolicy } from "./reconnect.js";
+import { Sender } from "./sender.js";
+
+/** @type {import("./connection.js").Clock} */
+const SYSTEM_CLOCK = {
+  now: () => Date.now(),
+  setTimeout: (callback, ms) => setTimeout(callback, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
+const ABNORMAL = 1006;
+const TOO_LARGE = 1009;
+const LEAVING = 1012;
+const NOT_AUTHENTICATED = 4001;
+
+const CLOSED_BECAUSE = /** @type {Record<number, string>} */ ({
+  4000: "the server says that this client broke the protocol",
+  4001: "the server did not accept who you are",
+  4002: "the token has expired",
+  4003: "an operator ended this connection",
+});
+
+export class ChatClient extends Emitter {
+  #options;
+  #clock;
+  #random;
+  #policy = new ReconnectPolicy();
+  #joiner;
+  #sender;
+  /** @type {Connection | null} */
+  #connection = null;
+  /** @type {import("./types.js").State} */
+  #state = { state: "idle" };
+  /** @type {any} */
+  #retryTimer = null;
+  /** @type {any} */
+  #goawayTimer = null;
+  /** @type {number | null} */
+  #goawayUntil = null;
+  #onlineSince = 0;
+  #token = /** @type {string | undefined} */ (undefined);
+  #needsNewToken = false;
+  /** @type {ChatError | undefined} the error that answered the last `hello` */
+  #refusal = undefined;
+  /** Counts attempts, so that what was started by an earlier one finds out that it is late. */
+  #generation = 0;
+
+  /** @param {import("./types.js").Options} options */
+  constructor(options) {
+    super();
+    if (options.user !== undefined && !isName(options.user)) {
+      throw new ChatError("bad_request", `user: ${NAME_RULE}`);
+    }
+    this.#options = { ...options, WebSocket: options.WebSocket ?? globalThis.WebSocket };
+    if (!this.#options.WebSocket) throw new ChatError("bad_request", "no WebSocket here: pass one as an option");
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#random = options.random ?? Math.random;
+    this.#joiner = new Joiner(this.#clock, (name, value) => this.emit(name, value));
+    this.#sender = new Sender(this.#clock);
+    /** What the server said in its answer to the last `hello`: user, connection, instance, limits. */
+    this.hello = /** @type {any} */ (null);
+    /** @type {string[]} parts of the server that are not well */
+    this.degraded = [];
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Connects, and stays connected until `close`. */
+  connect() {
+    if (this.#state.state === "idle" || this.#state.state === "closed") void this.#open();
+  }
+
+  /** Ends the connection and whatever waits. `connect` starts again; rooms and positions are kept. */
+  close() {
+    const error = new ChatError("closed", "the client was closed");
+    this.#stop(undefined);
+    this.#sender.abandon(error);
+    this.#joiner.abandon(error);
+  }
+
+  /** Does not wait for the next attempt; for a person's click, or a network that is back. */
+  retryNow() {
+    if (this.#state.state === "waiting" || this.#state.state === "closed") void this.#open();
+    else if (this.#state.state === "online") this.#connection?.probe();
+  }
+
+  /**
+   * Joins a room, now and after every reconnect, until `leave`.
+   *
+   * @param {string} room
+   * @param {{position?: string | null, history?: number}} [options]
+   * @returns {Promise<void>} when the room is joined; its contents come as `page` and `event`
+   */
+  join(room, options = {}) {
+    if (!isName(room)) return Promise.reject(new ChatError("bad_request", `room: ${NAME_RULE}`));
+    return this.#joiner.join(room, options);
+  }
+
+  /**
+   * @param {string} room
+   * @returns {Promise<void>}
+   */
+  async leave(room) {
+    this.#joiner.leave(room);
+    // Nothing to leave on a connection that does not exist.
+    if (this.#isOnline) await this.command("leave", { room });
+  }
+
+  /**
+   * Says something. Sent again with the same key, after a reconnect too, until its outcome is known
+   * or the key is too old (`expired`: ask the person, then send with the same key).
+   *
+   * @param {string} room
+   * @param {string} text
+   * @param {{key?: string, reply_to?: string, meta?: Record<string, unknown>}} [options]
+   * @returns {Promise<{message_id: string, seq: number, sent_at_ms: number, stored: string, duplicate: boolean}>}
+   */
+  send(room, text, { key = newKey(), ...rest } = {}) {
+    return this.#sender.submit("send", room, key, { text, ...rest });
+  }
+
+  /**
+   * @param {string} room
+   * @param {string} messageId
+   * @param {string} text
+   * @returns {Promise<{seq: number, edited_at_ms: number}>}
+   */
+  edit(room, messageId, text) {
+    return this.#sender.submit("edit", room, newKey(), { message_id: messageId, text });
+  }
+
+  /**
+   * @param {string} room
+   * @param {string} messageId
+   * @returns {Promise<{seq: number}>}
+   */
+  delete(room, messageId) {
+    return this.#sender.submit("delete", room, newKey(), { message_id: messageId });
+  }
+
+  /**
+   * @param {string} room
+   * @param {string} messageId
+   * @param {string} emoji
+   * @param {boolean} [remove]
+   * @returns {Promise<{seq: number}>}
+   */
+  react(room, messageId, emoji, remove = false) {
+    return this.#sender.submit("react", room, newKey(), { message_id: messageId, emoji, ...(remove && { remove }) });
+  }
+
+  /**
+   * @param {string} room
+   * @param {{before?: number, after?: number, limit?: number}} [range]
+   * @returns {Promise<{messages: import("./types.js").Message[], more: boolean}>}
+   */
+  history(room, range = {}) {
+    return this.command("history", { room, ...range });
+  }
+
+  /**
+   * @param {string} room
+   * @param {{cursor?: string, limit?: number}} [page]
+   * @returns {Promise<any>}
+   */
+  who(room, page = {}) {
+    return this.command("who", { room, ...page });
+  }
+
+  /**
+   * Tells the room that the user types; dropped when there is no connection, it would be stale.
+   *
+   * @param {string} room
+   * @param {boolean} active
+   */
+  typing(room, active) {
+    if (this.#joiner.isJoined(room)) this.#connection?.tell({ op: "typing", room, active });
+  }
+
+  /**
+   * Any command of the protocol, once: rejected with `offline` or `disconnected` without a connection.
+   *
+   * @param {string} op
+   * @param {Record<string, unknown>} [fields]
+   * @returns {Promise<any>}
+   */
+  command(op, fields = {}) {
+    const connection = this.#isOnline ? this.#connection : null;
+    if (!connection) return Promise.reject(new ChatError("offline", "there is no connection at the moment"));
+    return new Promise((resolve, reject) => connection.ask({ op, ...fields }, resolve, reject));
+  }
+
+  get #isOnline() {
+    return this.#state.state === "online";
+  }
+
+  async #open() {
+    this.#clock.clearTimeout(this.#retryTimer);
+    const generation = ++this.#generation;
+    this.#enter({ state: "connecting" });
+    const { token, url, WebSocket } = this.#options;
+    const last = this.#token;
+    try {
+      this.#token = typeof token === "function" ? await token() : token;
+    } catch {
+      // Whoever gives out tokens may be down as well; that passes.
+      return this.#ended(generation, ABNORMAL, "");
+    }
+    if (generation !== this.#generation) return;
+    if (this.#needsNewToken && this.#token === last) return this.#stop(closedBecause(NOT_AUTHENTICATED, ""));
+    this.#connection = new Connection(url, WebSocket, this.#clock, {
+      onOpen: () => this.#sayHello(),
+      onEvent: (event) => this.#receive(/** @type {any} */ (event)),
+      onProblem: (error) => this.emit("problem", { error }),
+      onClose: (code, reason) => this.#ended(generation, code, reason),
+    });
+  }
+
+  #sayHello() {
+    const { user, device, notify } = this.#options;
+    const connection = /** @type {Connection} */ (this.#connection);
+    // JSON leaves out what is undefined.
+    const frame = { op: "hello", token: this.#token, user, device, notify, rooms: this.#joiner.forHello() };
+    const refused = (/** @type {ChatError} */ error) => {
+      if (error.code === "disconnected") return;
+      this.#refusal = error;
+      connection.close(error.isRetryable || error.code === "timeout" ? ABNORMAL : NOT_AUTHENTICATED);
+    };
+    connection.ask(frame, (ok) => this.#welcome(connection, ok), refused);
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {any} ok
+   */
+  #welcome(connection, ok) {
+    this.hello = ok;
+    this.degraded = [];
+    this.#onlineSince = this.#clock.now();
+    this.#needsNewToken = false;
+    connection.established(ok.heartbeat_ms);
+    this.#enter({ state: "online" });
+    // A listener may have closed the client just now.
+    if (connection !== this.#connection) return;
+    this.#joiner.start(connection, ok.rooms ?? {});
+    this.#sender.start(connection, ok.limits?.key_window_ms);
+  }
+
+  /**
+   * @param {number} generation
+   * @param {number} code
+   * @param {string} reason
+   */
+  #ended(generation, code, reason) {
+    if (generation !== this.#generation) return;
+    const now = this.#clock.now();
+    const ending = {
+      code,
+      wasOnline: this.#isOnline,
+      onlineMs: this.#isOnline ? now - this.#onlineSince : 0,
+      goawayUntilMs: this.#goawayUntil,
+      retryAfterMs: this.#refusal?.retryAfterMs,
+    };
+    const refusal = this.#refusal;
+    if (code === TOO_LARGE) this.#sender.refuseLargest();
+    this.#forget();
+    const plan = this.#policy.plan(ending, now, this.#random());
+    this.#needsNewToken = plan.newToken;
+    if (plan.action === "stop" || (plan.newToken && typeof this.#options.token !== "function")) {
+      return this.#stop(refusal ?? closedBecause(code, reason));
+    }
+    if (plan.fresh) this.#joiner.forgetPositions();
+    this.#retryTimer = this.#clock.setTimeout(() => void this.#open(), plan.afterMs);
+    this.#enter({ state: "waiting", retryAtMs: now + plan.afterMs });
+  }
+
+  /** @param {ChatError} [error] */
+  #stop(error) {
+    this.#generation++;
+    this.#clock.clearTimeout(this.#retryTimer);
+    const connection = this.#connection;
+    this.#forget();
+    connection?.close();
+    if (this.#state.state !== "closed") this.#enter({ state: "closed", error });
+  }
+
+  /** Lets go of all that belongs to one connection. */
+  #forget() {
+    this.#connection = null;
+    this.#refusal = undefined;
+    // Followed once: a second attempt has to back off like any other.
+    this.#goawayUntil = null;
+    this.#clock.clearTimeout(this.#goawayTimer);
+    this.#joiner.stop();
+    this.#sender.stop();
+  }
+
+  /** @param {import("./types.js").State} state */
+  #enter(state) {
+    this.#state = state;
+    this.emit("state", state);
+  }
+
+  /** @param {import("./types.js").WireEvent} event */
+  #receive(event) {
+    if (event.event === "joined") return this.#joiner.answerEvent(event);
+    this.#joiner.observe(event);
+    if (event.event === "degraded") this.degraded = event.parts ?? [];
+    if (event.event === "goaway") this.#goAway(event.reconnect_after_ms ?? 0);
+    this.emit("event", event);
+    if (event.event === "reset" && event.room) this.#fetchPage(event.room);
+  }
+
+  /**
+   * After a `reset`. Events may arrive while the page is fetched, so it is merged into them.
+   *
+   * @param {string} room
+   */
+  async #fetchPage(room) {
+    try {
+      const { messages, more } = await this.history(room, { limit: PAGE_MESSAGES });
+      this.emit("page", { room, messages, more, merge: true });
+    } catch (error) {
+      this.emit("problem", { error, room });
+    }
+  }
+
+  /** @param {number} afterMs */
+  #goAway(afterMs) {
+    this.#goawayUntil = this.#clock.now() + afterMs;
+    const connection = this.#connection;
+    // The client goes when its turn has come, so that the node has nobody left to throw out.
+    this.#goawayTimer = this.#clock.setTimeout(() => connection?.close(LEAVING), afterMs);
+  }
+}
+
+/**
+ * @param {number} code
+ * @param {string} reason
+ */
+function closedBecause(code, reason) {
+  const why = CLOSED_BECAUSE[code] ?? "the server closed the connection";
+  return new ChatError("closed", reason ? `${why} (${reason})` : why);
+}

@@ -1,0 +1,317 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { added, pageOf, setUp, settle } from "./harness.js";
+
+const ack = { message_id: "m1", seq: 1, sent_at_ms: 1, stored: "memory", duplicate: false };
+
+async function online(options) {
+  const all = setUp(options);
+  const joined = all.client.join("general");
+  all.client.connect();
+  await settle();
+  all.last().welcome({ rooms: { general: pageOf("general", "p1") } });
+  await joined;
+  return all;
+}
+
+test("says hello with the rooms it wants and offers the JSON subprotocol", async () => {
+  const { client, sockets } = setUp();
+  client.join("general");
+  client.connect();
+  await settle();
+  const hello = sockets[0].welcome({ rooms: { general: pageOf("general", "p1") } });
+  assert.deepEqual(sockets[0].protocols, ["chat.v1.json"]);
+  assert.deepEqual([hello.user, hello.rooms], ["ann", { general: null }]);
+});
+
+test("resumes from the position of the last event, not of the join", async () => {
+  const { sockets, clock, last } = await online();
+  sockets[0].receive(added(7));
+  sockets[0].receive({ event: "typing", room: "general", user: "bob", active: true });
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, { general: "p7" });
+});
+
+test("an event of a kind that it does not know still moves the position", async () => {
+  const { sockets, clock, last } = await online();
+  sockets[0].receive({ event: "unheard_of", room: "general", seq: 8, position: "p8" });
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, { general: "p8" });
+});
+
+test("asks for more until all that was missed has come, and only then is joined", async () => {
+  const { client, of, last } = setUp();
+  client.join("general", { position: "p1" });
+  client.connect();
+  await settle();
+  last().welcome({ rooms: { general: { room: { room: "general" }, position: "p2", recovered: true, more: true, entries: [added(2)] } } });
+  assert.equal(of("joined").length, 0);
+  const join = last().ops("join")[0];
+  assert.equal(join.position, "p2");
+  const rest = { room: { room: "general" }, position: "p3", recovered: true, entries: [added(3)], occupants: { count: 1, occupants: [] } };
+  last().receive({ id: join.id, ok: rest });
+  assert.equal(of("joined").length, 1);
+  assert.deepEqual(of("event").map((event) => event.seq), [2, 3]);
+});
+
+test("a position that was not recovered brings a fresh page", async () => {
+  const { sockets, clock, of, last } = await online();
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  last().welcome({ rooms: { general: pageOf("general", "q9", [added(9).message]) } });
+  assert.equal(of("page").length, 2);
+  assert.equal(of("page")[1].messages[0].id, "m9");
+});
+
+test("events right behind a join result do not overtake it", async () => {
+  const { client, clock, last, sockets } = setUp();
+  client.join("general");
+  client.connect();
+  await settle();
+  last().welcome({ rooms: { general: pageOf("general", "p1") } });
+  // The same turn of the event loop: no promise runs in between.
+  last().receive(added(2));
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, { general: "p2" });
+});
+
+test("a result that did not fit in the answer to hello follows as an event", async () => {
+  const { client, of, last } = setUp();
+  const joined = client.join("general");
+  client.connect();
+  await settle();
+  last().welcome();
+  last().receive({ event: "joined", ...pageOf("general", "p4") });
+  await joined;
+  assert.equal(of("page").length, 1);
+});
+
+test("a room that is refused is told and not asked for again", async () => {
+  const { client, clock, of, last, sockets } = setUp();
+  const refused = assert.rejects(client.join("secret"), { code: "not_found" });
+  client.connect();
+  await settle();
+  last().welcome({ rooms: { secret: { error: { code: "not_found", message: "no such room" } } } });
+  await refused;
+  assert.equal(of("problem")[0].room, "secret");
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, {});
+});
+
+test("a position that the server cannot read is dropped", async () => {
+  const { client, last } = setUp();
+  client.join("general", { position: "garbage" });
+  client.connect();
+  await settle();
+  last().welcome({ rooms: { general: { error: { code: "bad_request", message: "position" } } } });
+  const join = last().ops("join")[0];
+  assert.equal("position" in join, false);
+});
+
+test("a send whose answer was lost goes out again with the same key and resolves once", async () => {
+  const { client, sockets, clock, last } = await online();
+  const sent = client.send("general", "hello");
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  last().welcome({ rooms: { general: pageOf("general", "p2") } });
+  const [first] = sockets[0].ops("send");
+  const [second] = last().ops("send");
+  assert.equal(second.key, first.key);
+  assert.match(first.key, /^.{18,64}$/);
+  last().receive({ id: second.id, ok: { ...ack, duplicate: true } });
+  assert.equal((await sent).duplicate, true);
+  sockets[1].breakDown();
+  await clock.advance(20_000);
+  assert.equal(last().ops("send").length, 0);
+});
+
+test("what is said offline goes out in order when there is a connection", async () => {
+  const { client, last } = setUp();
+  client.send("general", "one");
+  client.send("general", "two");
+  client.connect();
+  await settle();
+  last().welcome();
+  assert.deepEqual(last().ops("send").map((frame) => frame.text), ["one", "two"]);
+});
+
+test("a send that the server could not take waits and holds back the ones behind it", async () => {
+  const { client, clock, last } = await online();
+  client.send("general", "one");
+  const { id, key } = last().ops("send")[0];
+  last().receive({ id, error: { code: "unavailable", message: "later", retry_after_ms: 700 } });
+  client.send("general", "two");
+  assert.equal(last().ops("send").length, 1);
+  await clock.advance(700);
+  const [, again, next] = last().ops("send");
+  assert.deepEqual([again.key, next.text], [key, "two"]);
+});
+
+test("a send older than the key window is not retried but reported", async () => {
+  const { client, sockets, clock, last } = await online();
+  const late = assert.rejects(client.send("general", "hello"), { code: "expired" });
+  sockets[0].breakDown();
+  await clock.advance(3_600_000);
+  client.retryNow();
+  await settle();
+  last().welcome();
+  await late;
+  assert.equal(last().ops("send").length, 0);
+});
+
+test("a final refusal rejects the send at once", async () => {
+  const { client, last } = await online();
+  const refused = assert.rejects(client.send("general", ""), { code: "bad_request" });
+  last().receive({ id: last().ops("send")[0].id, error: { code: "bad_request", message: "text" } });
+  await refused;
+});
+
+test("a frame that is too large is refused without asking the server", async () => {
+  const { client, last } = await online();
+  await assert.rejects(client.send("general", "ä".repeat(40_000)), { code: "too_large" });
+  assert.equal(last().ops("send").length, 0);
+});
+
+test("after close code 1009 the largest frame is not sent again", async () => {
+  const { client, sockets, clock, last } = await online();
+  const large = assert.rejects(client.send("general", "x".repeat(5_000)), { code: "too_large" });
+  client.send("general", "small");
+  sockets[0].breakDown(1009);
+  await large;
+  await clock.advance(1_000);
+  last().welcome();
+  assert.deepEqual(last().ops("send").map((frame) => frame.text), ["small"]);
+});
+
+test("a draining node's client leaves when its turn has come and comes back at once", async () => {
+  const { sockets, clock } = await online();
+  sockets[0].receive({ event: "goaway", reconnect_after_ms: 3_000 });
+  await clock.advance(2_999);
+  assert.equal(sockets.length, 1);
+  await clock.advance(1);
+  assert.deepEqual([sockets[0].closed, sockets.length], [true, 2]);
+});
+
+test("a node that closes before the turn has come does not hasten it, and is followed once only", async () => {
+  const { sockets, clock, client } = await online();
+  sockets[0].receive({ event: "goaway", reconnect_after_ms: 3_000 });
+  sockets[0].breakDown(1012);
+  await clock.advance(2_999);
+  assert.equal(sockets.length, 1);
+  await clock.advance(1);
+  assert.equal(sockets.length, 2);
+  sockets[1].breakDown();
+  assert.ok(client.state.retryAtMs > clock.now());
+});
+
+for (const code of [4000, 4001, 4003]) {
+  test(`close code ${code} ends the attempts`, async () => {
+    const { client, sockets, clock } = await online();
+    sockets[0].breakDown(code);
+    await clock.advance(600_000);
+    assert.equal(client.state.state, "closed");
+    assert.equal(sockets.length, 1);
+  });
+}
+
+test("an expired token is renewed, the same one is not tried again", async () => {
+  const tokens = ["a", "b", "b"];
+  const { client, sockets, clock, last } = setUp({ user: undefined, token: async () => tokens.shift() });
+  client.connect();
+  await settle();
+  assert.equal(last().welcome().token, "a");
+  last().breakDown(4002);
+  await clock.advance(1_000);
+  assert.equal(last().welcome().token, "b");
+  last().breakDown(4002);
+  await clock.advance(5_000);
+  assert.deepEqual([client.state.state, sockets.length], ["closed", 2]);
+});
+
+test("a refused hello says why and ends the attempts", async () => {
+  const { client, clock, last, sockets } = setUp();
+  client.connect();
+  await settle();
+  last().onopen();
+  last().receive({ id: 1, error: { code: "bad_request", message: "user: too long" } });
+  await clock.advance(60_000);
+  assert.equal(client.state.error.message, "user: too long");
+  assert.equal(sockets.length, 1);
+});
+
+test("a silent server is noticed by a ping without an answer", async () => {
+  const { client, sockets, clock } = await online();
+  await clock.advance(25_000);
+  assert.equal(sockets[0].ops("ping").length, 1);
+  await clock.advance(10_000);
+  assert.notEqual(client.state.state, "online");
+  assert.equal(sockets[0].closed, true);
+});
+
+test("a server that answers the ping is kept", async () => {
+  const { client, sockets, clock } = await online();
+  await clock.advance(25_000);
+  sockets[0].receive({ id: sockets[0].ops("ping")[0].id, ok: { now_ms: 1 } });
+  await clock.advance(24_000);
+  assert.equal(client.state.state, "online");
+});
+
+test("two slow closes within a minute cost the position and ten seconds", async () => {
+  const { sockets, clock, last } = await online();
+  sockets[0].breakDown(4008);
+  await clock.advance(1_000);
+  last().welcome({ rooms: { general: pageOf("general", "p2") } });
+  last().breakDown(4008);
+  await clock.advance(9_999);
+  assert.equal(sockets.length, 2);
+  await clock.advance(1);
+  assert.deepEqual(last().welcome().rooms, { general: null });
+});
+
+test("after a reset it fetches a page and goes on from the new position", async () => {
+  const { sockets, clock, of, last } = await online();
+  sockets[0].receive({ event: "reset", room: "general", reason: "lost", position: "z0" });
+  const { id } = sockets[0].ops("history")[0];
+  sockets[0].receive({ id, ok: { messages: [added(1).message], more: false } });
+  await settle();
+  assert.deepEqual(of("page").at(-1).merge, true);
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, { general: "z0" });
+});
+
+test("a room that was left is not resumed and its late events move nothing", async () => {
+  const { client, sockets, clock, last } = await online();
+  client.leave("general").catch(() => {});
+  sockets[0].receive(added(5));
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, {});
+});
+
+test("a listener that throws is reported and does not keep others from the event", async (t) => {
+  const { client, sockets, of } = await online();
+  const reported = t.mock.method(globalThis, "queueMicrotask", () => {});
+  const later = [];
+  client.on("event", () => {
+    throw new Error("broken listener");
+  });
+  client.on("event", (event) => later.push(event.seq));
+  sockets[0].receive(added(3));
+  assert.throws(reported.mock.calls[0].arguments[0], /broken listener/);
+  assert.deepEqual([of("event").length, later], [1, [3]]);
+});
+
+test("close rejects what waits and opens nothing more", async () => {
+  const { client, sockets, clock } = await online();
+  const waiting = assert.rejects(client.send("general", "x"), { code: "closed" });
+  client.close();
+  await waiting;
+  await clock.advance(600_000);
+  assert.deepEqual([sockets.length, client.state.state], [1, "closed"]);
+});

@@ -1,0 +1,56 @@
+/**
+ * The wire as this client reads it (docs/protocol.md is the authority). Types only, nothing to run.
+ *
+ * @typedef {object} Message
+ * @property {string} id
+ * @property {string} room
+ * @property {number} seq
+ * @property {string} from
+ * @property {string} [text] absent from a deleted message
+ * @property {number} sent_at_ms
+ * @property {number} [edited_at_ms]
+ * @property {boolean} [deleted]
+ * @property {string} [reply_to]
+ * @property {string[]} [mentions]
+ * @property {Record<string, Reaction>} [reactions]
+ * @property {Record<string, unknown>} [meta]
+ * @property {number} [changed_seq]
+ *
+ * @typedef {object} Reaction
+ * @property {number} count
+ * @property {string[]} users the first 20
+ *
+ * @typedef {object} JoinResult
+ * @property {any} room
+ * @property {string} position
+ * @property {boolean} recovered
+ * @property {boolean} [more]
+ * @property {WireEvent[]} [entries]
+ * @property {Message[]} [messages]
+ * @property {any} [occupants]
+ *
+ * @typedef {Record<string, any> & {event: string, room?: string, seq?: number, position?: string}} WireEvent
+ *
+ * @typedef {object} Page a fresh page: what was known of the room before is no longer reliable
+ * @property {string} room
+ * @property {Message[]} messages
+ * @property {boolean} [more] older messages exist, where the server said so
+ * @property {boolean} [merge] follows a `reset` event, after which everything known is newer
+ *
+ * @typedef {object} State
+ * @property {"idle" | "connecting" | "online" | "waiting" | "closed"} state
+ * @property {number} [retryAtMs] with `waiting`
+ * @property {import("./errors.js").ChatError} [error] with `closed`: why the client does not come back by itself
+ *
+ * @typedef {object} Options
+ * @property {string} url `ws://…/ws`
+ * @property {string} [user] for a server with development identities
+ * @property {string | (() => string | Promise<string>)} [token] a function is asked before each connection
+ * @property {string} [device]
+ * @property {boolean} [notify]
+ * @property {any} [WebSocket] constructor, where there is no global one (Node before 22)
+ * @property {import("./connection.js").Clock} [clock]
+ * @property {() => number} [random]
+ */
+
+export {};
