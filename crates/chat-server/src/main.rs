@@ -1,2 +1,6 @@
-//! The chat server: configuration, wiring, HTTP, health, metrics, page, shutdown
+//! The chat server: configuration, wiring, HTTP, health, metrics, page, shutdown.
+
+mod cli;
+mod config;
+
 fn main() {}

@@ -1,0 +1,110 @@
+//! The command line: what can be asked for, and the help that a stranger reads.
+//!
+//! Values stay text here, so that the configuration can report every mistake at once, whichever
+//! of flag, environment or file made it.
+
+use clap::{Parser, Subcommand};
+
+/// What an address without a value after `--redis` means.
+pub(crate) const REDIS_DEFAULT: &str = "redis://127.0.0.1:6379";
+
+const AFTER_HELP: &str = "\
+Examples:
+  chat-server                                     on this machine, then open http://127.0.0.1:8080/
+  chat-server --listen 127.0.0.1:9000             on another port
+  chat-server --listen 0.0.0.0:8080 --insecure-anonymous
+                                                  for everybody who reaches this machine
+  chat-server --redis redis://10.0.0.5:6379       one of many nodes that share a chat
+
+A flag wins over its environment variable, which wins over the file, which wins over the default.";
+
+/// Chat rooms over WebSocket, on one machine or on many that share a Redis.
+///
+/// Without any option it serves this machine alone, on http://127.0.0.1:8080/, keeps rooms in
+/// memory and lets anybody take any name. The page to chat on, the health checks and the metrics
+/// are on the same port.
+#[derive(Debug, Default, Parser)]
+#[command(
+    name = "chat-server",
+    version,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<Task>,
+}
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Ask a running server whether it is ready: exit code 0 if so, 1 if not. For containers.
+    Health {
+        /// Where to ask [default: /readyz at CHAT_LISTEN, or http://127.0.0.1:8080/readyz]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+}
+
+/// The flags of the server itself.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on; port 0 takes a free one.
+    ///
+    /// An address that other machines reach needs --insecure-anonymous.
+    /// [env: CHAT_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+
+    /// Let everybody who reaches this server in, by any name he types.
+    ///
+    /// [env: CHAT_INSECURE_ANONYMOUS]
+    #[arg(long)]
+    pub(crate) insecure_anonymous: bool,
+
+    /// Share rooms with other nodes through this Redis or Valkey.
+    ///
+    /// Without a value: redis://127.0.0.1:6379. The server starts without its Redis too: it waits
+    /// for it, and is not ready meanwhile. [env: CHAT_REDIS, REDIS_URL] [default: rooms in memory]
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        default_missing_value = REDIS_DEFAULT
+    )]
+    pub(crate) redis: Option<String>,
+
+    /// Let pages of this origin connect, such as https://chat.example.org; may be repeated.
+    ///
+    /// Pages that this server serves may always connect, programs that are no browsers too.
+    /// [env: CHAT_ALLOWED_ORIGIN, separated by commas]
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allowed_origin: Vec<String>,
+
+    /// Change a limit, such as node_ttl=5s; may be repeated. docs/configuration.md lists them.
+    ///
+    /// [env: CHAT_LIMITS, separated by commas]
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) limit: Vec<String>,
+
+    /// Read options from this TOML file; its keys are these flags, with _ for -.
+    ///
+    /// Limits are in its table [limits]. [env: CHAT_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<String>,
+
+    /// What to log: error, warn, info, debug, trace, or a list such as info,chat_ws=debug.
+    ///
+    /// [env: CHAT_LOG, RUST_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+
+    /// How to log: text or json. Logs go to stderr.
+    ///
+    /// [env: CHAT_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+}

@@ -1,0 +1,236 @@
+//! What the server is told: flags over environment over file over defaults.
+//!
+//! Reads, checks and reports everything that is wrong at once; starts nothing. The environment is
+//! handed in, so that tests need not touch the one of the process.
+
+mod limits;
+mod problem;
+mod settings;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use chat_core::Limits;
+use toml::Value;
+
+use crate::cli::ServeArgs;
+pub(crate) use problem::ConfigError;
+use problem::{Mistake, Problem};
+use settings::Settings;
+pub(crate) use values::{LogFormat, RedisUrl};
+
+/// Loopback, so that a server that was just tried out is nobody else's business.
+pub(crate) const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// The environment variables of each key, the more important one last. The names that are not
+/// ours are there because platforms and habits set them.
+const VARIABLES: &[(&str, &[&str])] = &[
+    ("listen", &["CHAT_LISTEN"]),
+    ("insecure_anonymous", &["CHAT_INSECURE_ANONYMOUS"]),
+    ("redis", &["REDIS_URL", "CHAT_REDIS"]),
+    ("allowed_origin", &["CHAT_ALLOWED_ORIGIN"]),
+    ("log", &["RUST_LOG", "CHAT_LOG"]),
+    ("log_format", &["CHAT_LOG_FORMAT"]),
+];
+
+/// Environment variables by name.
+pub(crate) type Environment = BTreeMap<String, String>;
+
+/// A configuration that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// The Redis that nodes share; without one, rooms are in this process.
+    pub(crate) redis: Option<RedisUrl>,
+    /// Origins whose pages may connect, beside our own.
+    pub(crate) allowed_origins: Vec<String>,
+    /// What to log.
+    pub(crate) log: String,
+    /// How to log.
+    pub(crate) log_format: LogFormat,
+    /// The limits of the engine.
+    pub(crate) limits: Limits,
+}
+
+impl Config {
+    /// Puts the sources together. `arguments` is the command as it was typed, to say what to type
+    /// instead.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake of every source.
+    pub(crate) fn load(
+        args: &ServeArgs,
+        arguments: &[String],
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = Settings::default();
+        add_file(&mut settings, args, environment);
+        add_environment(&mut settings, environment);
+        add_flags(&mut settings, args);
+        let config = read(&mut settings, arguments);
+        let mistakes: Vec<Mistake> = settings.finish();
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { mistakes })
+        }
+    }
+}
+
+/// Where `health` asks when it is not told: what the server in the same container listens on.
+pub(crate) fn listen_of(environment: &Environment) -> SocketAddr {
+    let text = environment.get("CHAT_LISTEN").cloned();
+    text.and_then(|text| values::listen(&Value::String(text)).ok())
+        .unwrap_or(LISTEN_DEFAULT)
+}
+
+fn add_file(settings: &mut Settings, args: &ServeArgs, environment: &Environment) {
+    let named = args
+        .config
+        .as_ref()
+        .or_else(|| environment.get("CHAT_CONFIG"));
+    let Some(file) = named.filter(|file| !file.is_empty()) else {
+        return;
+    };
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return settings.note(file, Problem::Unreadable(error.to_string())),
+    };
+    match text.parse::<toml::Table>() {
+        Ok(table) => add_table(settings, file, table),
+        // Not the error's own text, which quotes the line, and a line may hold a password.
+        Err(error) => {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let problem = Problem::NotToml {
+                line: before.map_or(1, |before| 1 + before.matches('\n').count()),
+                why: error.message().to_owned(),
+            };
+            settings.note(file, problem);
+        }
+    }
+}
+
+fn add_table(settings: &mut Settings, file: &str, table: toml::Table) {
+    for (key, value) in table {
+        match value {
+            Value::Table(limits) if key == "limits" => {
+                for (name, value) in limits {
+                    let place = format!("{file}: limits.{name}");
+                    settings.add(format!("limits.{name}"), place, value);
+                }
+            }
+            value => settings.add(&key, format!("{file}: {key}"), value),
+        }
+    }
+}
+
+fn add_environment(settings: &mut Settings, environment: &Environment) {
+    for (key, names) in VARIABLES {
+        for name in *names {
+            // Empty means not set: that is how compose files leave a variable out.
+            let Some(text) = environment.get(*name).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let value = match *key {
+                "insecure_anonymous" => values::flag_from_text(text),
+                "allowed_origin" => list(text.split(',').map(str::trim)),
+                _ => Value::String(text.clone()),
+            };
+            settings.add(*key, *name, value);
+        }
+    }
+    let limits = environment.get("CHAT_LIMITS").map_or("", String::as_str);
+    for limit in limits.split(',').filter(|limit| !limit.trim().is_empty()) {
+        add_limit(settings, "CHAT_LIMITS", limit.trim());
+    }
+}
+
+fn add_flags(settings: &mut Settings, args: &ServeArgs) {
+    let texts = [
+        ("listen", "--listen", &args.listen),
+        ("redis", "--redis", &args.redis),
+        ("log", "--log", &args.log),
+        ("log_format", "--log-format", &args.log_format),
+    ];
+    for (key, flag, text) in texts {
+        if let Some(text) = text {
+            settings.add(key, flag, Value::String(text.clone()));
+        }
+    }
+    if args.insecure_anonymous {
+        let yes = Value::Boolean(true);
+        settings.add("insecure_anonymous", "--insecure-anonymous", yes);
+    }
+    if !args.allowed_origin.is_empty() {
+        let origins = list(args.allowed_origin.iter().map(String::as_str));
+        settings.add("allowed_origin", "--allowed-origin", origins);
+    }
+    for limit in &args.limit {
+        add_limit(settings, "--limit", limit);
+    }
+}
+
+/// Adds one `NAME=VALUE`. Without a `=` the whole text is the name, and its value is missing.
+fn add_limit(settings: &mut Settings, source: &str, text: &str) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let value = limits::value_from_text(value.trim());
+    let name = name.trim();
+    settings.add(format!("limits.{name}"), format!("{source} {name}"), value);
+}
+
+fn list<'a>(texts: impl Iterator<Item = &'a str>) -> Value {
+    Value::Array(texts.map(|text| Value::String(text.to_owned())).collect())
+}
+
+fn read(settings: &mut Settings, arguments: &[String]) -> Config {
+    let listen = settings
+        .read("listen", values::listen)
+        .unwrap_or(LISTEN_DEFAULT);
+    let is_open = settings.read("insecure_anonymous", values::flag) == Some(true);
+    if !is_open && !listen.ip().to_canonical().is_loopback() {
+        let place = settings.place("listen").unwrap_or("--listen").to_owned();
+        let command = values::command_with(arguments, "--insecure-anonymous");
+        settings.note(place, Problem::OpenToAll { listen, command });
+    }
+    Config {
+        listen,
+        redis: settings.read("redis", values::redis),
+        allowed_origins: settings
+            .read("allowed_origin", values::origins)
+            .unwrap_or_default(),
+        log: settings
+            .read("log", values::log)
+            .unwrap_or_else(|| "info".to_owned()),
+        log_format: settings
+            .read("log_format", values::log_format)
+            .unwrap_or_default(),
+        limits: read_limits(settings),
+    }
+}
+
+fn read_limits(settings: &mut Settings) -> Limits {
+    let mut changed = Limits::default();
+    // A table is taken apart before it gets here; anything else by that name is a mistake.
+    settings.read("limits", |value| -> Result<(), Problem> {
+        Err(values::not_a(
+            value,
+            "a table: write [limits] on a line of its own",
+        ))
+    });
+    for key in limits::LIMIT_KEYS {
+        let read = settings.read(&format!("limits.{}", key.name), |value| {
+            let mut parsed = changed.clone();
+            (key.read)(&mut parsed, value).map(|()| parsed)
+        });
+        if let Some(parsed) = read {
+            changed = parsed;
+        }
+    }
+    changed
+}

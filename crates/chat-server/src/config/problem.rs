@@ -1,0 +1,76 @@
+//! What can be wrong with a configuration, and how it is told.
+//!
+//! Never shows a value that may hold a secret.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// What is wrong with one value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Problem {
+    /// The file is not there or not for this user: name another, or mend its rights.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// The file is not TOML: mend the line.
+    #[error("line {line} is not TOML: {why}")]
+    NotToml { line: usize, why: String },
+    /// Nothing has that name: take the one that is meant, or leave it out.
+    #[error("there is no such key{}", meant(nearest))]
+    UnknownKey { nearest: Option<String> },
+    /// Not of the expected form: write it as the message says.
+    #[error("{found} is not {expected}")]
+    NotA {
+        found: String,
+        expected: &'static str,
+    },
+    /// As [`Self::NotA`], for a value that is not to be shown.
+    #[error("is not {expected}")]
+    Malformed { expected: &'static str },
+    /// Too small or too large: take a value in between.
+    #[error("{found} is outside {least} to {most}")]
+    OutOfRange {
+        found: String,
+        least: String,
+        most: String,
+    },
+    /// Other machines reach the address, and names are taken without proof.
+    #[error(
+        "{listen} can be reached from other machines, and anybody there could take any name. \
+         If that is what you want:\n    {command}"
+    )]
+    OpenToAll { listen: SocketAddr, command: String },
+}
+
+fn meant(nearest: &Option<String>) -> String {
+    nearest
+        .as_ref()
+        .map(|name| format!("; did you mean {name}?"))
+        .unwrap_or_default()
+}
+
+/// A problem and where it is: a flag, an environment variable, or a key of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    pub(crate) place: String,
+    pub(crate) problem: Problem,
+}
+
+/// Everything that is wrong with a configuration, at once: mend it all, then start again.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct ConfigError {
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mistakes.len() {
+            1 => write!(f, "the configuration has a mistake:")?,
+            many => write!(f, "the configuration has {many} mistakes:")?,
+        }
+        for Mistake { place, problem } in &self.mistakes {
+            write!(f, "\n  {place}: {problem}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! How single values are read. Pure: text in, value or [`Problem`] out.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use toml::Value;
+use tracing_subscriber::EnvFilter;
+
+use super::problem::Problem;
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one object per line.
+    Json,
+}
+
+/// Where Redis is. May hold a password, so it shows itself without one.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RedisUrl(String);
+
+impl RedisUrl {
+    /// With its password: for the connection alone.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_secrets(&self.0))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text with what stands before the `@` of a URL taken out. Takes the last `@`, because a
+/// password may hold one, or a slash, that somebody forgot to escape.
+pub(super) fn without_secrets(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A value as a message shows it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn not_a(value: &Value, expected: &'static str) -> Problem {
+    Problem::NotA {
+        found: shown(value),
+        expected,
+    }
+}
+
+pub(super) fn listen(value: &Value) -> Result<SocketAddr, Problem> {
+    let parse = |text: &str| match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+        None => text.parse().ok(),
+    };
+    value.as_str().and_then(parse).ok_or_else(|| {
+        not_a(
+            value,
+            "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        )
+    })
+}
+
+pub(super) fn flag(value: &Value) -> Result<bool, Problem> {
+    value.as_bool().ok_or_else(|| not_a(value, "true or false"))
+}
+
+/// A flag out of the environment, which has no type but text.
+pub(super) fn flag_from_text(text: &str) -> Value {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Value::Boolean(true),
+        "0" | "false" | "no" | "off" => Value::Boolean(false),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+pub(super) fn redis(value: &Value) -> Result<RedisUrl, Problem> {
+    let is_redis = |text: &&str| {
+        let rest = text
+            .strip_prefix("redis://")
+            .or_else(|| text.strip_prefix("rediss://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+    };
+    let url = value.as_str().filter(is_redis).ok_or(Problem::Malformed {
+        expected: "a Redis address, such as redis://127.0.0.1:6379 or rediss://USER:PASSWORD@HOST:6379/0",
+    })?;
+    Ok(RedisUrl(url.to_owned()))
+}
+
+/// One origin or a list of them, in lower case, as browsers send them.
+pub(super) fn origins(value: &Value) -> Result<Vec<String>, Problem> {
+    match value {
+        Value::Array(list) => list.iter().map(origin).collect(),
+        single => Ok(vec![origin(single)?]),
+    }
+}
+
+fn origin(value: &Value) -> Result<String, Problem> {
+    let is_origin = |text: &String| {
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let is_foreign = |c: char| c.is_whitespace() || "/?#@*".contains(c);
+        host.is_some_and(|host| !host.is_empty() && !host.contains(is_foreign))
+    };
+    let text = value.as_str().map(str::to_ascii_lowercase);
+    text.filter(is_origin).ok_or_else(|| {
+        not_a(
+            value,
+            "an origin: scheme, host and port without a path, such as https://chat.example.org",
+        )
+    })
+}
+
+pub(super) fn log(value: &Value) -> Result<String, Problem> {
+    let is_filter = |text: &&str| EnvFilter::try_new(text).is_ok();
+    let filter = value.as_str().filter(is_filter);
+    filter.map(str::to_owned).ok_or_else(|| {
+        not_a(
+            value,
+            "a log filter, such as info, debug or info,chat_ws=debug",
+        )
+    })
+}
+
+pub(super) fn log_format(value: &Value) -> Result<LogFormat, Problem> {
+    match value.as_str() {
+        Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        _ => Err(not_a(value, "text or json")),
+    }
+}
+
+/// The command that was typed, with one more flag, as it can be typed again.
+pub(super) fn command_with(arguments: &[String], flag: &str) -> String {
+    let mut words: Vec<String> = arguments
+        .iter()
+        .map(|word| quoted(&without_secrets(word)))
+        .collect();
+    words.push(flag.to_owned());
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+[]…".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
