@@ -1,0 +1,258 @@
+//! Who is where, as a value: `(state, step, now) -> change`. No lock, no clock.
+//!
+//! A *generation* is one unbroken life of one node's lease. People are counted per generation; a
+//! room counts on how many generations a user is.
+//!
+//! Invariant: `rooms[r].users[u].on` is the number of generations whose `rooms[r]` has `u`, and is
+//! never 0; nothing empty is kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chat_core::{Change, Departure, InstanceId, Lease, Millis, Occupant, RoomId, UserId};
+
+/// One unbroken life of one node's lease.
+pub(super) type Generation = (InstanceId, u64);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    rooms: HashMap<RoomId, BTreeMap<UserId, Presence>>,
+    generations: BTreeMap<Generation, Registered>,
+    /// People over all generations, counted per room.
+    occupancies: usize,
+}
+
+#[derive(Debug)]
+struct Presence {
+    since_ms: Millis,
+    /// On how many generations.
+    on: usize,
+}
+
+#[derive(Debug, Default)]
+struct Registered {
+    lease_until_ms: Millis,
+    /// Since when the lease is held without a break.
+    held_since_ms: Millis,
+    rooms: BTreeMap<RoomId, BTreeSet<UserId>>,
+}
+
+impl State {
+    /// Renews a node's lease, or begins its next generation.
+    pub(super) fn renew(
+        &mut self,
+        generation: &mut Generation,
+        now_ms: Millis,
+        ttl_ms: Millis,
+    ) -> Lease {
+        if let Some(held) = self.generations.get_mut(generation)
+            && held.lease_until_ms > now_ms
+        {
+            held.lease_until_ms = now_ms + ttl_ms;
+            return Lease::Held;
+        }
+        generation.1 += 1;
+        let fresh = Registered {
+            lease_until_ms: now_ms + ttl_ms,
+            held_since_ms: now_ms,
+            ..Registered::default()
+        };
+        self.generations.insert(*generation, fresh);
+        Lease::Renewed
+    }
+
+    /// Shortens a node's lease for good.
+    pub(super) fn retire(&mut self, generation: Generation, now_ms: Millis, grace_ms: Millis) {
+        if let Some(held) = self.generations.get_mut(&generation) {
+            held.lease_until_ms = held.lease_until_ms.min(now_ms + grace_ms);
+        }
+    }
+
+    pub(super) fn occupancies(&self) -> usize {
+        self.occupancies
+    }
+
+    pub(super) fn join(
+        &mut self,
+        generation: Generation,
+        room: &RoomId,
+        user: &UserId,
+        now_ms: Millis,
+    ) -> Change {
+        let registered = self.generations.entry(generation).or_default();
+        let here = registered.rooms.entry(room.clone()).or_default();
+        let new_here = here.insert(user.clone());
+        let users = self.rooms.entry(room.clone()).or_default();
+        let mut edge = false;
+        if new_here {
+            self.occupancies += 1;
+            let presence = users.entry(user.clone()).or_insert(Presence {
+                since_ms: now_ms,
+                on: 0,
+            });
+            presence.on += 1;
+            edge = presence.on == 1;
+        }
+        change(edge, users.len(), now_ms)
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        generation: Generation,
+        room: &RoomId,
+        user: &UserId,
+        now_ms: Millis,
+    ) -> Change {
+        let edge = self.unregister(generation, room, user) && self.count_out(room, user);
+        change(edge, self.count(room), now_ms)
+    }
+
+    /// Counts people of ended leases out, about `max` of them, more while nobody has left for good.
+    pub(super) fn sweep(
+        &mut self,
+        sweeper: Generation,
+        now_ms: Millis,
+        ttl_ms: Millis,
+        max: usize,
+    ) -> Vec<Departure> {
+        let may_sweep = self.generations.get(&sweeper).is_some_and(|held| {
+            held.lease_until_ms > now_ms && now_ms.saturating_sub(held.held_since_ms) >= ttl_ms
+        });
+        let mut departures = Vec::new();
+        if !may_sweep {
+            return departures;
+        }
+        let mut counted = 0;
+        // Whoever is elsewhere too is no departure, and an empty answer would say that all is done.
+        while counted < max || departures.is_empty() {
+            let Some((room, user)) = self.take_dead(now_ms) else {
+                break;
+            };
+            counted += 1;
+            if self.count_out(&room, &user) {
+                let change = change(true, self.count(&room), now_ms);
+                departures.push(Departure { room, user, change });
+            }
+        }
+        departures
+    }
+
+    pub(super) fn count(&self, room: &RoomId) -> usize {
+        self.rooms.get(room).map_or(0, BTreeMap::len)
+    }
+
+    /// Up to `max` people behind `after`, in the order of their ids.
+    pub(super) fn occupants(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        max: usize,
+    ) -> Vec<Occupant> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let Some(users) = self.rooms.get(room) else {
+            return Vec::new();
+        };
+        let from = after.map_or(Unbounded, Excluded);
+        let behind = users.range::<UserId, _>((from, Unbounded)).take(max);
+        behind
+            .map(|(user, presence)| Occupant {
+                user: user.clone(),
+                since_ms: presence.since_ms,
+            })
+            .collect()
+    }
+
+    pub(super) fn registered(&self, generation: Generation, room: &RoomId) -> Vec<UserId> {
+        let registered = self.generations.get(&generation);
+        let here = registered.and_then(|registered| registered.rooms.get(room));
+        here.into_iter().flatten().cloned().collect()
+    }
+
+    /// Takes one person off a generation whose lease has ended; the generation itself goes with
+    /// its last one, so that a sweeper that dies is replaced.
+    fn take_dead(&mut self, now_ms: Millis) -> Option<(RoomId, UserId)> {
+        let is_dead = |(_, held): &(&Generation, &Registered)| held.lease_until_ms <= now_ms;
+        let (dead, _) = self.generations.iter().find(is_dead)?;
+        let dead = *dead;
+        let registered = self.generations.get(&dead)?;
+        let Some((room, users)) = registered.rooms.iter().next() else {
+            self.generations.remove(&dead);
+            return self.take_dead(now_ms);
+        };
+        let (room, user) = (room.clone(), users.iter().next()?.clone());
+        self.unregister(dead, &room, &user);
+        Some((room, user))
+    }
+
+    /// Takes a user off a generation. Answers whether he was there.
+    fn unregister(&mut self, generation: Generation, room: &RoomId, user: &UserId) -> bool {
+        let Some(registered) = self.generations.get_mut(&generation) else {
+            return false;
+        };
+        let Some(here) = registered.rooms.get_mut(room) else {
+            return false;
+        };
+        let was_here = here.remove(user);
+        if here.is_empty() {
+            registered.rooms.remove(room);
+        }
+        if was_here {
+            self.occupancies -= 1;
+        }
+        was_here
+    }
+
+    /// Counts a user down by one generation. Answers whether that was his last.
+    fn count_out(&mut self, room: &RoomId, user: &UserId) -> bool {
+        let Some(users) = self.rooms.get_mut(room) else {
+            return false;
+        };
+        let Some(presence) = users.get_mut(user) else {
+            return false;
+        };
+        presence.on -= 1;
+        if presence.on > 0 {
+            return false;
+        }
+        users.remove(user);
+        if users.is_empty() {
+            self.rooms.remove(room);
+        }
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let nobody = self.generations.values().all(|held| held.rooms.is_empty());
+        self.rooms.is_empty() && self.occupancies == 0 && nobody
+    }
+}
+
+fn change(edge: bool, count: usize, at_ms: Millis) -> Change {
+    Change {
+        edge,
+        count: count as u64,
+        at_ms,
+        announced: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_out_leaves_nothing_behind() {
+        let mut state = State::default();
+        let (room, user) = (RoomId::new("r").unwrap(), UserId::new("u").unwrap());
+        let mut node = (InstanceId::random(), 0);
+        let mut other = (InstanceId::random(), 0);
+        state.renew(&mut node, 0, 100);
+        state.renew(&mut other, 0, 1_000);
+        state.join(node, &room, &user, 0);
+        state.join(other, &room, &user, 0);
+        state.leave(other, &room, &user, 0);
+        assert!(!state.is_empty());
+        assert_eq!(state.sweep(other, 100, 100, 10).len(), 1);
+        assert!(state.is_empty());
+    }
+}
