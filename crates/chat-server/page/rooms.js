@@ -1,0 +1,130 @@
+/** The rooms of this tab: which ones, what is in them, and the list on the left. */
+
+import { isName, NAME_RULE, RoomState } from "../client/index.js";
+import { ask } from "./dialogs.js";
+import { byId, el, icon } from "./dom.js";
+import { PendingList } from "./pending.js";
+import { recall, remember } from "./storage.js";
+
+const KEY = "chat.rooms";
+export const FIRST_ROOM = "general";
+/** Rooms that are remembered, and joined at the next start. */
+const REMEMBERED_MAX = 50;
+
+/**
+ * @typedef {object} OpenRoom
+ * @property {string} id
+ * @property {RoomState} state
+ * @property {PendingList} pending
+ * @property {number} unseen messages by others since the room was last shown
+ * @property {string} draft
+ */
+
+export class RoomList {
+  /** @type {Map<string, OpenRoom>} */
+  #rooms = new Map();
+  /** @type {OpenRoom | null} */
+  shown = null;
+  #client;
+  #onPending;
+  #onLeave;
+
+  /**
+   * @param {import("../client/client.js").ChatClient} client
+   * @param {{onPending: (room: OpenRoom) => void, onLeave: (id: string) => void}} handlers
+   */
+  constructor(client, { onPending, onLeave }) {
+    this.#client = client;
+    this.#onPending = onPending;
+    this.#onLeave = onLeave;
+    byId("add-room").addEventListener("click", () => void this.#askForRoom());
+  }
+
+  /** @param {string | undefined} id */
+  find(id) {
+    return this.#rooms.get(id ?? "");
+  }
+
+  all() {
+    return [...this.#rooms.values()];
+  }
+
+  get unseen() {
+    return this.all().reduce((sum, room) => sum + room.unseen, 0);
+  }
+
+  /** The rooms of the last time, or `general`. */
+  openRemembered() {
+    const names = remembered();
+    for (const id of names.length > 0 ? names : [FIRST_ROOM]) this.open(id);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {OpenRoom}
+   */
+  open(id) {
+    let room = this.#rooms.get(id);
+    if (!room) {
+      const created = { id, state: new RoomState(id), unseen: 0, draft: "", pending: new PendingList(this.#client, id, () => this.#onPending(created)) };
+      room = created;
+      this.#rooms.set(id, room);
+      // A refusal comes as a `problem` as well, which names the room.
+      this.#client.join(id).catch(() => {});
+      this.#remember((names) => (names.includes(id) ? names : [...names, id]));
+    }
+    return room;
+  }
+
+  /** @param {string} id */
+  close(id) {
+    this.#rooms.delete(id);
+    this.#client.leave(id).catch(() => {});
+    this.#remember((names) => names.filter((name) => name !== id));
+    this.#onLeave(id);
+  }
+
+  draw() {
+    byId("room-list").replaceChildren(...this.all().map((room) => this.#drawRoom(room)));
+  }
+
+  /** @param {OpenRoom} room */
+  #drawRoom(room) {
+    const isShown = room === this.shown;
+    const badge = room.unseen > 0 && el("span", { class: "badge", testid: "unseen", "aria-label": `${room.unseen} new` }, room.unseen > 99 ? "99+" : String(room.unseen));
+    const link = el("a", { href: `#${encodeURIComponent(room.id)}`, "aria-current": isShown && "page", testid: "room-link" }, el("span", { class: "room-title" }, room.id), badge);
+    const leave = el("button", { class: "icon leave", testid: "leave-room", "aria-label": `Leave ${room.id}`, title: `Leave ${room.id}`, onclick: () => this.close(room.id) }, icon("close"));
+    return el("li", { class: isShown ? "shown" : "", testid: "room", "data-room": room.id }, link, this.#rooms.size > 1 && leave);
+  }
+
+  /**
+   * Changes what is remembered rather than replacing it: other tabs have rooms too.
+   *
+   * @param {(names: string[]) => string[]} change
+   */
+  #remember(change) {
+    remember("localStorage", KEY, JSON.stringify(change(remembered()).slice(-REMEMBERED_MAX)));
+  }
+
+  async #askForRoom() {
+    const answer = await ask({
+      title: "Join a room",
+      text: "A room that nobody has used yet comes into being.",
+      ok: "Join",
+      value: "",
+      check: (name) => (isName(name) ? null : `A room's name has ${NAME_RULE}.`),
+    });
+    if (answer !== null) location.hash = `#${encodeURIComponent(answer)}`;
+  }
+}
+
+/** @returns {string[]} */
+function remembered() {
+  try {
+    const names = JSON.parse(recall("localStorage", KEY) ?? "[]");
+    return Array.isArray(names) ? names.filter(isName).slice(0, REMEMBERED_MAX) : [];
+  } catch {
+    // Something else was written there.
+    return [];
+  }
+}
