@@ -79,7 +79,8 @@ pub(crate) struct ServeArgs {
 
     /// Let pages of this origin connect, such as https://chat.example.org; may be repeated.
     ///
-    /// Pages that this server serves may always connect, programs that are no browsers too.
+    /// Pages that this server serves may always connect, and so may programs that are no browsers.
+    /// With * any page may connect.
     /// [env: CHAT_ALLOWED_ORIGIN, separated by commas]
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allowed_origin: Vec<String>,

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chat_core::Limits;
+use chat_ws::Origins;
 use toml::Value;
 
 use crate::cli::ServeArgs;
@@ -49,7 +50,7 @@ pub(crate) struct Config {
     /// The Redis that nodes share; without one, rooms are in this process.
     pub(crate) redis: Option<RedisUrl>,
     /// Origins whose pages may connect, beside our own.
-    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) allowed_origins: Origins,
     /// What to log.
     pub(crate) log: String,
     /// How to log.

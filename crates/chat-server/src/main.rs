@@ -1,6 +1,90 @@
 //! The chat server: configuration, wiring, HTTP, health, metrics, page, shutdown.
+//!
+//! # Layout
+//! - what it is told: `cli`, `config`
+//! - a server's life: `serve`, with `listener`, `wiring`, `signals`, `logging`, `process`
+//! - what it answers over plain HTTP: `http`; `/ws` is chat-ws's
+//! - `health_check`: the command that asks another one how it is
 
 mod cli;
 mod config;
+mod health_check;
+mod http;
+mod listener;
+mod logging;
+mod process;
+mod serve;
+mod signals;
+mod wiring;
 
-fn main() {}
+use std::env;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime::{Builder, Runtime};
+
+use cli::{Cli, ServeArgs, Task};
+use config::{Config, Environment};
+use serve::Ended;
+
+/// It cannot start, or is not healthy.
+const FAILED: u8 = 1;
+/// It was told wrongly; the same as for a flag that does not exist.
+const MISUSED: u8 = 2;
+/// By convention 128 + SIGINT: ended by a second Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A variable that is not UTF-8 is none of ours.
+    let environment = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match cli.command {
+        Some(Task::Health { url }) => health(url.as_deref(), &environment),
+        None => serve(&cli.serve, &environment),
+    }
+}
+
+fn health(url: Option<&str>, environment: &Environment) -> ExitCode {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(FAILED, &error),
+    };
+    match runtime.block_on(health_check::ask(url, environment)) {
+        Ok(answer) => {
+            println!("{answer}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(FAILED, &error),
+    }
+}
+
+fn serve(args: &ServeArgs, environment: &Environment) -> ExitCode {
+    let typed: Vec<String> = env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let config = match Config::load(args, &typed, environment) {
+        Ok(config) => config,
+        Err(error) => return refuse(MISUSED, &error),
+    };
+    logging::start(&config);
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(FAILED, &error),
+    };
+    let ended = runtime.block_on(serve::run(config));
+    // Whatever still runs was given its time.
+    runtime.shutdown_background();
+    match ended {
+        Ok(Ended::InPeace) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => ExitCode::from(INTERRUPTED),
+        Err(error) => refuse(FAILED, &error),
+    }
+}
+
+fn refuse(code: u8, why: &dyn Display) -> ExitCode {
+    eprintln!("chat-server: {why}");
+    ExitCode::from(code)
+}

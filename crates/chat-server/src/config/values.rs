@@ -3,10 +3,14 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use chat_ws::Origins;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
+
+const ORIGIN: &str =
+    "an origin: scheme, host and port, such as https://chat.example.org, or * for any";
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,29 +110,20 @@ pub(super) fn redis(value: &Value) -> Result<RedisUrl, Problem> {
     Ok(RedisUrl(url.to_owned()))
 }
 
-/// One origin or a list of them, in lower case, as browsers send them.
-pub(super) fn origins(value: &Value) -> Result<Vec<String>, Problem> {
-    match value {
-        Value::Array(list) => list.iter().map(origin).collect(),
-        single => Ok(vec![origin(single)?]),
-    }
+/// One origin or a list of them.
+pub(super) fn origins(value: &Value) -> Result<Origins, Problem> {
+    let list = match value {
+        Value::Array(list) => list.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let texts: Result<Vec<&str>, Problem> = list.iter().map(origin).collect();
+    // Each one was just checked; together they cannot be wrong in another way.
+    Origins::parse(texts?).map_err(|_| Problem::Malformed { expected: ORIGIN })
 }
 
-fn origin(value: &Value) -> Result<String, Problem> {
-    let is_origin = |text: &String| {
-        let host = text
-            .strip_prefix("https://")
-            .or_else(|| text.strip_prefix("http://"));
-        let is_foreign = |c: char| c.is_whitespace() || "/?#@*".contains(c);
-        host.is_some_and(|host| !host.is_empty() && !host.contains(is_foreign))
-    };
-    let text = value.as_str().map(str::to_ascii_lowercase);
-    text.filter(is_origin).ok_or_else(|| {
-        not_a(
-            value,
-            "an origin: scheme, host and port without a path, such as https://chat.example.org",
-        )
-    })
+fn origin(value: &Value) -> Result<&str, Problem> {
+    let text = value.as_str().filter(|text| Origins::parse([text]).is_ok());
+    text.ok_or_else(|| not_a(value, ORIGIN))
 }
 
 pub(super) fn log(value: &Value) -> Result<String, Problem> {
