@@ -94,7 +94,7 @@ export class Joiner {
   /** @param {any} event a `joined` event: a join result, or a room and an error */
   answerEvent(event) {
     const { room } = event;
-    this.answer(typeof room === "string" ? room : String(room?.room ?? room?.id), event);
+    this.answer(typeof room === "string" ? room : String(room?.id), event);
   }
 
   /**

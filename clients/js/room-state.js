@@ -74,9 +74,9 @@ export class RoomState {
   }
 
   /**
-   * Who is there, as a join result or an `occupancy` event says it.
+   * Who is there, as a join result says it.
    *
-   * @param {any} result
+   * @param {import("./types.js").JoinResult} result
    * @returns {Change}
    */
   applyJoined(result) {
@@ -185,7 +185,7 @@ export class RoomState {
    * @param {unknown} occupants absent where the room is too large to name them
    */
   #setOccupants(count, occupants) {
-    const names = Array.isArray(occupants) ? occupants.map((o) => (typeof o === "string" ? o : o.user)) : [];
+    const names = Array.isArray(occupants) ? occupants.map((occupant) => occupant.user) : [];
     this.occupants = names.slice(0, OCCUPANTS_MAX).sort();
     this.occupantCount = typeof count === "number" ? count : names.length;
   }

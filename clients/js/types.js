@@ -21,13 +21,17 @@
  * @property {string[]} users the first 20
  *
  * @typedef {object} JoinResult
- * @property {any} room
+ * @property {{id: string, kind: string, name?: string, topic?: string}} room
  * @property {string} position
  * @property {boolean} recovered
  * @property {boolean} [more]
  * @property {WireEvent[]} [entries]
  * @property {Message[]} [messages]
- * @property {any} [occupants]
+ * @property {{count: number, occupants: Occupant[]}} [occupants]
+ *
+ * @typedef {object} Occupant
+ * @property {string} user
+ * @property {number} joined_at_ms
  *
  * @typedef {Record<string, any> & {event: string, room?: string, seq?: number, position?: string}} WireEvent
  *

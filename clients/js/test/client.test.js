@@ -47,11 +47,11 @@ test("asks for more until all that was missed has come, and only then is joined"
   client.join("general", { position: "p1" });
   client.connect();
   await settle();
-  last().welcome({ rooms: { general: { room: { room: "general" }, position: "p2", recovered: true, more: true, entries: [added(2)] } } });
+  last().welcome({ rooms: { general: { room: { id: "general" }, position: "p2", recovered: true, more: true, entries: [added(2)] } } });
   assert.equal(of("joined").length, 0);
   const join = last().ops("join")[0];
   assert.equal(join.position, "p2");
-  const rest = { room: { room: "general" }, position: "p3", recovered: true, entries: [added(3)], occupants: { count: 1, occupants: [] } };
+  const rest = { room: { id: "general" }, position: "p3", recovered: true, entries: [added(3)], occupants: { count: 1, occupants: [] } };
   last().receive({ id: join.id, ok: rest });
   assert.equal(of("joined").length, 1);
   assert.deepEqual(of("event").map((event) => event.seq), [2, 3]);

@@ -80,11 +80,11 @@ export function setUp(options = {}) {
 }
 
 export const pageOf = (room, position, messages = []) => ({
-  room: { room },
+  room: { id: room, kind: "open" },
   position,
   recovered: false,
   messages,
-  occupants: { count: 1, occupants: [{ user: "ann", since_ms: 1 }] },
+  occupants: { count: 1, occupants: [{ user: "ann", joined_at_ms: 1 }] },
 });
 
 export const added = (seq, text = "hi", from = "bob") => ({

@@ -62,8 +62,19 @@ export function paintAvatar(element, name) {
  * @param {HTMLElement} element
  * @param {string} name
  */
-export function setHue(element, name) {
+function setHue(element, name) {
   let hash = 0;
   for (const character of name) hash = (hash * 31 + character.charCodeAt(0)) >>> 0;
   element.style.setProperty("--hue", String((hash * 137) % 360));
+}
+
+/**
+ * A name in the colour that belongs to it.
+ *
+ * @param {string} name
+ */
+export function authorName(name) {
+  const element = el("strong", { class: "author", testid: "author" }, name);
+  setHue(element, name);
+  return element;
 }

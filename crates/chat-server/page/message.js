@@ -2,7 +2,7 @@
 
 import { isDeleted } from "../client/index.js";
 import { ask } from "./dialogs.js";
-import { avatar, el, icon, setHue } from "./dom.js";
+import { authorName, avatar, el, icon } from "./dom.js";
 
 /**
  * @typedef {import("../client/types.js").Message} Message
@@ -50,8 +50,6 @@ export function drawMessage(item, message, previous, actions) {
  * @param {Actions} actions
  */
 function body(message, actions) {
-  const author = el("strong", { class: "author", testid: "author" }, message.from);
-  setHue(author, message.from);
   const time = (/** @type {string} */ name) =>
     el("time", { class: name, datetime: new Date(message.sent_at_ms).toISOString(), title: full.format(message.sent_at_ms) }, clock.format(message.sent_at_ms));
   const text = isDeleted(message)
@@ -60,7 +58,7 @@ function body(message, actions) {
   if (message.edited_at_ms && !isDeleted(message)) {
     text.append(" ", el("small", { class: "edited", testid: "edited", title: full.format(message.edited_at_ms) }, "(edited)"));
   }
-  return el("div", { class: "body" }, el("div", { class: "by" }, author, time("at")), time("at-side"), text, reactions(message, actions));
+  return el("div", { class: "body" }, el("div", { class: "by" }, authorName(message.from), time("at")), time("at-side"), text, reactions(message, actions));
 }
 
 /**
@@ -84,7 +82,7 @@ function reactions(message, actions) {
         title: users.join(", ") + more,
         onclick: () => actions.react(message, emoji, mine),
       },
-      emoji,
+      el("span", { class: "emoji" }, emoji),
       el("span", { testid: "reaction-count" }, String(count)),
     );
   });

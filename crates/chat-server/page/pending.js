@@ -15,7 +15,7 @@
  */
 
 import { ChatError, newKey } from "../client/index.js";
-import { avatar, el } from "./dom.js";
+import { authorName, avatar, el } from "./dom.js";
 import { inWords } from "./status.js";
 
 export class PendingList {
@@ -120,7 +120,7 @@ export function drawPending(pending, isShown, isOnline, author) {
       el("div", { class: "row" }, avatar(author ?? " "), el(
         "div",
         { class: "body" },
-        named && el("div", { class: "by" }, el("strong", { class: "author" }, author)),
+        named && el("div", { class: "by" }, authorName(author)),
         el("p", { class: "text", testid: "pending-text" }, item.text),
         el(
           "p",
