@@ -55,6 +55,7 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one.
     ///
     /// An address that other machines reach needs --insecure-anonymous.
+    ///
     /// [env: CHAT_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
@@ -68,7 +69,9 @@ pub(crate) struct ServeArgs {
     /// Share rooms with other nodes through this Redis or Valkey.
     ///
     /// Without a value: redis://127.0.0.1:6379. The server starts without its Redis too: it waits
-    /// for it, and is not ready meanwhile. [env: CHAT_REDIS, REDIS_URL] [default: rooms in memory]
+    /// for it, and is not ready meanwhile.
+    ///
+    /// [env: CHAT_REDIS, REDIS_URL] [default: rooms in memory]
     #[arg(
         long,
         value_name = "URL",
@@ -81,6 +84,7 @@ pub(crate) struct ServeArgs {
     ///
     /// Pages that this server serves may always connect, and so may programs that are no browsers.
     /// With * any page may connect.
+    ///
     /// [env: CHAT_ALLOWED_ORIGIN, separated by commas]
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allowed_origin: Vec<String>,
@@ -93,7 +97,9 @@ pub(crate) struct ServeArgs {
 
     /// Read options from this TOML file; its keys are these flags, with _ for -.
     ///
-    /// Limits are in its table [limits]. [env: CHAT_CONFIG]
+    /// Limits are in its table [limits].
+    ///
+    /// [env: CHAT_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<String>,
 
