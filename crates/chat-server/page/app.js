@@ -21,6 +21,7 @@ import { ask } from "./dialogs.js";
 import { byId, paintAvatar } from "./dom.js";
 import { becomeAgain, friendlyName, identify } from "./identity.js";
 import { MessageList } from "./messages.js";
+import { closePanels, panels } from "./panels.js";
 import { drawPending } from "./pending.js";
 import { drawPeople, drawTyping } from "./people.js";
 import { FIRST_ROOM, RoomList } from "./rooms.js";
@@ -31,40 +32,95 @@ import { dismiss, inWords, notice, showConnection } from "./status.js";
 const OLDER_LIMIT = 50;
 const checkName = (/** @type {string} */ name) => (isName(name) ? null : `A name has ${NAME_RULE}.`);
 
-/** @param {string} me */
-function start(me) {
-  const url = new URL("../ws", import.meta.url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const client = new ChatClient({ url: url.href, user: me });
-  const rooms = new RoomList(client, { onPending: (room) => drawPendingOf(room), onLeave: (id) => leave(id) });
-  const messages = new MessageList({ ...actions(client, me), finished: () => composer.focus() }, (room, before) => older(client, room, before));
-  const composer = new Composer(client, {
-    room: () => rooms.shown?.id ?? "",
-    say: (text) => {
-      rooms.shown?.pending.say(text);
-      messages.toEnd();
-    },
-    editLast: () => messages.editLast(),
-  });
+class App {
+  #me;
+  #client;
+  #rooms;
+  #messages;
+  #composer;
 
-  /** @param {OpenRoom} room */
-  function drawPendingOf(room) {
-    if (room !== rooms.shown) return;
-    const isShown = (/** @type {string} */ id) => room.state.message(id) !== undefined;
-    const author = room.state.messages.at(-1)?.from === me ? null : me;
-    byId("pending").replaceChildren(...drawPending(room.pending, isShown, client.state.state === "online", author));
-    drawEmpty(room);
+  /** @param {string} me */
+  constructor(me) {
+    this.#me = me;
+    const url = new URL("../ws", import.meta.url);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    const client = (this.#client = new ChatClient({ url: url.href, user: me }));
+    this.#rooms = new RoomList(client, { onPending: (room) => this.#drawPending(room), onLeave: (id) => this.#left(id) });
+    const mine = { ...actions(client, me), finished: () => this.#composer.focus() };
+    this.#messages = new MessageList(mine, (room, before) => older(client, room, before));
+    this.#composer = new Composer(client, {
+      room: () => this.#rooms.shown?.id ?? "",
+      say: (text) => this.#say(text),
+      editLast: () => this.#messages.editLast(),
+    });
+    this.#listenToClient();
+    this.#listenToBrowser();
   }
 
-  /** @param {OpenRoom} room */
-  function drawEmpty(room) {
-    const isEmpty = room.state.messages.length === 0 && room.pending.items.length === 0;
-    byId("empty").hidden = !isEmpty || room.state.hasOlder;
-    byId("empty").textContent = client.state.state === "online" ? `Nobody has said anything in #${room.id} yet.` : "Messages appear here once you are connected.";
+  start() {
+    showMe(this.#me);
+    showConnection(this.#client);
+    this.#rooms.openRemembered();
+    this.#show(roomInAddress(this.#rooms));
+    this.#client.connect();
+  }
+
+  #listenToClient() {
+    const client = this.#client;
+    client.on("page", (page) => {
+      const room = this.#rooms.find(page.room);
+      if (!room) return;
+      room.pending.forgetAnswered();
+      this.#draw(room, room.state.applyPage(page));
+    });
+    client.on("joined", ({ room: id, result }) => {
+      const room = this.#rooms.find(id);
+      if (room) this.#draw(room, room.state.applyJoined(result));
+    });
+    client.on("event", (event) => {
+      const room = this.#rooms.find(event.room);
+      if (!room) return;
+      if (event.event === "message_added") this.#heard(room, event.message);
+      this.#draw(room, room.state.apply(event, Date.now()));
+    });
+    client.on("problem", ({ error, room }) => this.#failed(error, room));
+    client.on("state", ({ state, error }) => {
+      if (this.#rooms.shown) this.#drawPending(this.#rooms.shown);
+      if (state !== "closed" || !error) return dismiss("closed");
+      const onaction = () => void rename(this.#me);
+      notice(`Disconnected: ${error.message}.`, { key: "closed", stays: true, action: "Choose another name", onaction });
+    });
+  }
+
+  #listenToBrowser() {
+    const rooms = this.#rooms;
+    addEventListener("hashchange", () => this.#show(roomInAddress(rooms)));
+    addEventListener("beforeunload", (event) => {
+      // What waits for the connection would be lost with the page.
+      if (rooms.all().some((room) => room.pending.waiting > 0)) event.preventDefault();
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden || !rooms.shown) return;
+      rooms.shown.unseen = 0;
+      rooms.draw();
+      this.#drawTitle();
+    });
+    setInterval(() => {
+      for (const room of rooms.all()) {
+        if (room.state.expire(Date.now()) && room === rooms.shown) drawTyping(room.state, this.#me);
+      }
+    }, 1000);
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    this.#rooms.shown?.pending.say(text);
+    this.#messages.toEnd();
   }
 
   /** @param {string} id */
-  function show(id) {
+  #show(id) {
+    const [rooms, composer] = [this.#rooms, this.#composer];
     if (rooms.shown) rooms.shown.draft = composer.text;
     const room = rooms.open(id);
     rooms.shown = room;
@@ -72,104 +128,78 @@ function start(me) {
     byId("room-name").textContent = id;
     composer.address(id);
     composer.text = room.draft;
-    messages.show(room.state);
-    drawPendingOf(room);
-    drawPeople(room.state, me);
-    drawTyping(room.state, me);
+    this.#messages.show(room.state);
+    this.#drawPending(room);
+    drawPeople(room.state, this.#me);
+    drawTyping(room.state, this.#me);
     rooms.draw();
-    drawTitle();
+    this.#drawTitle();
     closePanels();
     composer.focus();
-    messages.toEnd();
+    this.#messages.toEnd();
   }
 
   /** @param {string} id */
-  function leave(id) {
-    if (rooms.shown?.id !== id) return rooms.draw();
-    rooms.shown = null;
-    const next = rooms.all()[0]?.id ?? FIRST_ROOM;
+  #left(id) {
+    if (this.#rooms.shown?.id !== id) return this.#rooms.draw();
+    this.#rooms.shown = null;
+    const next = this.#rooms.all()[0]?.id ?? FIRST_ROOM;
     history.replaceState(null, "", `#${encodeURIComponent(next)}`);
-    show(next);
-  }
-
-  function drawTitle() {
-    const unseen = rooms.unseen;
-    document.title = `${unseen > 0 ? `(${unseen}) ` : ""}#${rooms.shown?.id ?? ""} · Chat`;
-  }
-
-  /**
-   * @param {OpenRoom} room
-   * @param {import("../client/room-state.js").Change} change
-   */
-  function draw(room, change) {
-    if (room !== rooms.shown) return;
-    if (change.all || change.messages.size > 0) {
-      messages.apply(change);
-      drawPendingOf(room);
-    }
-    if (change.occupants) drawPeople(room.state, me);
-    if (change.typing) drawTyping(room.state, me);
+    this.#show(next);
   }
 
   /**
    * @param {OpenRoom} room
    * @param {import("../client/types.js").Message} message
    */
-  function heard(room, message) {
-    if (message.from === me) return room.pending.seen(message);
-    if (room === rooms.shown && !document.hidden) return;
+  #heard(room, message) {
+    if (message.from === this.#me) return room.pending.seen(message);
+    if (room === this.#rooms.shown && !document.hidden) return;
     room.unseen++;
-    rooms.draw();
-    drawTitle();
+    this.#rooms.draw();
+    this.#drawTitle();
   }
 
-  client.on("page", (page) => {
-    const room = rooms.find(page.room);
-    if (!room) return;
-    room.pending.forgetAnswered();
-    draw(room, room.state.applyPage(page));
-  });
-  client.on("joined", ({ room: id, result }) => {
-    const room = rooms.find(id);
-    if (room) draw(room, room.state.applyJoined(result));
-  });
-  client.on("event", (event) => {
-    const room = rooms.find(event.room);
-    if (!room) return;
-    if (event.event === "message_added") heard(room, event.message);
-    draw(room, room.state.apply(event, Date.now()));
-  });
-  client.on("problem", ({ error, room }) => {
+  /**
+   * @param {import("../client/errors.js").ChatError} error
+   * @param {string} [room]
+   */
+  #failed(error, room) {
     if (!room) return notice(`The server reports: ${error.message}.`, { key: "problem" });
     notice(`#${room} cannot be joined: ${inWords(error)}.`, { key: `room ${room}` });
-    if (rooms.find(room) && rooms.all().length > 1) rooms.close(room);
-  });
-  client.on("state", ({ state, error }) => {
-    if (rooms.shown) drawPendingOf(rooms.shown);
-    if (state !== "closed" || !error) return dismiss("closed");
-    notice(`Disconnected: ${error.message}.`, { key: "closed", stays: true, action: "Choose another name", onaction: () => void rename(me) });
-  });
+    if (this.#rooms.find(room) && this.#rooms.all().length > 1) this.#rooms.close(room);
+  }
 
-  setInterval(() => {
-    for (const room of rooms.all()) if (room.state.expire(Date.now()) && room === rooms.shown) drawTyping(room.state, me);
-  }, 1000);
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden || !rooms.shown) return;
-    rooms.shown.unseen = 0;
-    rooms.draw();
-    drawTitle();
-  });
-  addEventListener("beforeunload", (event) => {
-    // What waits for the connection would be lost with the page.
-    if (rooms.all().some((room) => room.pending.waiting > 0)) event.preventDefault();
-  });
-  addEventListener("hashchange", () => show(roomInAddress(rooms)));
+  /**
+   * @param {OpenRoom} room
+   * @param {import("../client/room-state.js").Change} change
+   */
+  #draw(room, change) {
+    if (room !== this.#rooms.shown) return;
+    if (change.all || change.messages.size > 0) {
+      this.#messages.apply(change);
+      this.#drawPending(room);
+    }
+    if (change.occupants) drawPeople(room.state, this.#me);
+    if (change.typing) drawTyping(room.state, this.#me);
+  }
 
-  showMe(me);
-  showConnection(client);
-  rooms.openRemembered();
-  show(roomInAddress(rooms));
-  client.connect();
+  /** @param {OpenRoom} room */
+  #drawPending(room) {
+    if (room !== this.#rooms.shown) return;
+    const isOnline = this.#client.state.state === "online";
+    const isShown = (/** @type {string} */ id) => room.state.message(id) !== undefined;
+    const author = room.state.messages.at(-1)?.from === this.#me ? null : this.#me;
+    byId("pending").replaceChildren(...drawPending(room.pending, isShown, isOnline, author));
+    const isEmpty = room.state.messages.length === 0 && room.pending.items.length === 0;
+    byId("empty").hidden = !isEmpty || room.state.hasOlder;
+    byId("empty").textContent = isOnline ? `Nobody has said anything in #${room.id} yet.` : "Messages appear here once you are connected.";
+  }
+
+  #drawTitle() {
+    const { unseen, shown } = this.#rooms;
+    document.title = `${unseen > 0 ? `(${unseen}) ` : ""}#${shown?.id ?? ""} · Chat`;
+  }
 }
 
 /**
@@ -235,33 +265,10 @@ async function rename(me) {
   if (name !== null && name !== me) becomeAgain(name);
 }
 
-/** On a narrow screen the lists lie over the messages until one is needed. */
-function panels() {
-  const app = byId("app");
-  const toggle = (/** @type {string} */ button, /** @type {string} */ panel) => {
-    byId(button).addEventListener("click", () => {
-      const open = app.dataset.panel !== panel;
-      closePanels();
-      if (open) app.dataset.panel = panel;
-      byId(button).setAttribute("aria-expanded", String(open));
-    });
-  };
-  toggle("show-rooms", "rooms");
-  toggle("show-people", "people");
-  byId("veil").addEventListener("click", closePanels);
-  byId("hide-people").addEventListener("click", closePanels);
-  addEventListener("keydown", (event) => event.key === "Escape" && closePanels());
-}
-
-function closePanels() {
-  delete byId("app").dataset.panel;
-  for (const button of ["show-rooms", "show-people"]) byId(button).setAttribute("aria-expanded", "false");
-}
-
 const { name, refused } = identify();
 panels();
 if (refused === null) {
-  start(name);
+  new App(name).start();
 } else {
   const error = `“${refused.slice(0, 60)}” cannot be a name. A name has ${NAME_RULE}.`;
   const chosen = await ask({ title: "Choose a name", text: "How others see you in this tab.", ok: "Start", value: friendlyName(), required: true, error, check: checkName });
