@@ -34,6 +34,7 @@ mod error;
 mod event;
 mod metrics;
 
+mod feed;
 mod outbox;
 mod reach;
 mod service;
@@ -48,6 +49,7 @@ pub use directory::{Directory, DirectoryError};
 pub use entry::{Entry, EntryBody, EntryHeader};
 pub use error::ServiceError;
 pub use event::{CODECS, Delivery, Event, Notification, Part, ResetReason};
+pub use feed::{Feed, Loss, Step, Want};
 pub use ids::{
     ConnectionId, DeviceId, EntryId, Epoch, InstanceId, MessageId, MessageIdError, MessageKey,
     NameError, RoomId, UserId,

@@ -133,6 +133,8 @@ pub(crate) struct OutboxQueue {
     droppable: VecDeque<Arc<Delivery>>,
     /// Rooms of which a coming or going was dropped: their occupancy is told instead.
     missed: Vec<RoomId>,
+    /// Nothing is taken out until the frame comes that goes before all others.
+    corked: bool,
     closed: Option<CloseReason>,
 }
 
@@ -206,6 +208,15 @@ impl OutboxQueue {
         }
     }
 
+    /// Takes out the cork, and puts the frame that was waited for in front.
+    pub(crate) fn uncork(&mut self, frame: Outgoing) {
+        self.corked = false;
+        if self.closed.is_none() {
+            self.bytes += frame.size_hint();
+            self.frames.push_front(frame);
+        }
+    }
+
     pub(crate) fn take_missed(&mut self) -> Vec<RoomId> {
         std::mem::take(&mut self.missed)
     }
@@ -216,6 +227,7 @@ impl OutboxQueue {
             return;
         }
         self.closed = Some(reason);
+        self.corked = false;
         if matches!(reason, CloseReason::TooSlow | CloseReason::Gone) {
             self.frames = VecDeque::new();
             self.droppable = VecDeque::new();
@@ -227,12 +239,13 @@ impl OutboxQueue {
         self.closed
     }
 
+    /// Whether nothing can be taken out.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.droppable.is_empty()
+        self.corked || (self.frames.is_empty() && self.droppable.is_empty())
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    fn is_half_full(&self, limits: &OutboxLimits) -> bool {
+        self.frames.len() > limits.frames / 2 || self.bytes > limits.bytes / 2
     }
 }
 
@@ -279,6 +292,22 @@ impl Outbox {
         drop(queue);
         self.reader.wake();
         worst
+    }
+
+    /// Holds everything back until [`Outbox::uncork`].
+    pub(crate) fn cork(&self) {
+        self.queue.lock().corked = true;
+    }
+
+    /// Lets everything go, behind the frame that it waited for.
+    pub(crate) fn uncork(&self, frame: Outgoing) {
+        self.queue.lock().uncork(frame);
+        self.reader.wake();
+    }
+
+    /// Whether more than half of its place is taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.queue.lock().is_half_full(&self.limits)
     }
 
     pub(crate) fn close(&self, reason: CloseReason) {
@@ -338,14 +367,17 @@ impl Outbox {
         Some(Ok(missed))
     }
 
-    /// Waits until at most half of the bytes are taken (or the queue is closed): for answers that
-    /// come in many parts.
+    /// Waits until at most half of its place is taken (or it is closed): for answers that come in
+    /// many parts.
     pub(crate) async fn has_room(&self) {
         loop {
             let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registers before the look: a change in between is not missed.
+            changed.as_mut().enable();
             {
                 let queue = self.queue.lock();
-                if queue.closed().is_some() || queue.bytes() <= self.limits.bytes / 2 {
+                if queue.closed().is_some() || !queue.is_half_full(&self.limits) {
                     return;
                 }
             }

@@ -1,167 +1,226 @@
-//! The engine.
+//! The engine: sessions, rooms, lanes, and the tasks that keep them in step with log and broker.
+//!
+//! # Layout
+//! - `builder` puts the seams together; `session` is what a transport holds
+//! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
+//!   ends to serve it
+//! - out: `send` makes entries, `lanes` append them in order
+//! - in: `dispatcher` takes what the broker brings, `catch_up` reads what it did not bring
+//! - `join` lets a connection in while messages flow, told what it `missed`
+//! - `presence_work`, `housekeeping`, `health`, `drain`: what goes on beside
 
-use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::authenticator::Credentials;
-use crate::command::{Command, Hello};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::ClientLimits;
+use crate::authenticator::{Authenticator, Credentials};
+use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::error::ServiceError;
-use crate::event::Part;
-use crate::ids::{ConnectionId, InstanceId, UserId};
-use crate::limits::Limits;
+use crate::ids::{ConnectionId, InstanceId};
+use crate::limits::{self, Limits};
 use crate::metrics::Metrics;
-use crate::outbox::{CloseReason, Outgoing};
+use crate::presence::Presence;
+use crate::pubsub::PubSub;
+use crate::room_log::RoomLog;
 
-/// stub
+mod builder;
+mod session;
+
+mod attendance;
+mod connection;
+mod members;
+mod page_flight;
+mod room;
+mod roster;
+mod tail;
+
+mod join;
+mod missed;
+mod rooms;
+
+mod lanes;
+mod send;
+
+mod catch_up;
+mod dispatcher;
+
+mod drain;
+mod health;
+mod housekeeping;
+mod presence_work;
+
+use connection::Connection;
+use health::Parts;
+use lanes::Lanes;
+use rooms::Rooms;
+
+pub use builder::{BuildError, ChatServiceBuilder};
+pub use health::Health;
+pub use session::Session;
+
+type Connections = RwLock<std::collections::HashMap<ConnectionId, Arc<Connection>>>;
+
+/// The engine of one node. Cheap to clone; all clones are the same node.
+///
+/// ```
+/// # async fn example(
+/// #     pubsub: std::sync::Arc<dyn chat_core::PubSub>, presence: std::sync::Arc<dyn chat_core::Presence>,
+/// #     log: std::sync::Arc<dyn chat_core::RoomLog>, directory: std::sync::Arc<dyn chat_core::Directory>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// use chat_core::{ChatService, Command, Credentials, Hello, RoomId, UserId};
+///
+/// let service =
+///     ChatService::builder(pubsub, presence).room_log(log).directory(directory).build()?;
+/// let alice = Credentials { user: Some(UserId::new("alice")?), ..Default::default() };
+/// let session = service.connect(alice).await?;
+/// session.hello(Some(1), Hello::default()).await;
+/// let room = RoomId::new("general")?;
+/// session.command(Some(2), Command::Join { room, position: None, history: None }).await;
+/// let mut frames = Vec::new();
+/// session.next_batch(&mut frames, 64).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
-pub struct ChatService {}
-/// stub
-#[derive(Debug)]
-pub struct ChatServiceBuilder {}
-/// stub
-#[derive(Debug, thiserror::Error)]
-#[error("stub")]
-pub struct BuildError;
+pub struct ChatService {
+    inner: Arc<Inner>,
+}
 
-/// How a node is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
-    /// The parts that are away.
-    pub degraded: Vec<Part>,
-    /// Whether the node is going away.
-    pub draining: bool,
+#[derive(Debug)]
+pub(crate) struct Inner {
+    instance: InstanceId,
+    limits: Limits,
+    metrics: Metrics,
+    pubsub: Arc<dyn PubSub>,
+    presence: Arc<dyn Presence>,
+    log: Arc<dyn RoomLog>,
+    directory: Arc<dyn Directory>,
+    authenticator: Arc<dyn Authenticator>,
+    clock: Arc<dyn Clock>,
+    rooms: Rooms,
+    lanes: Lanes,
+    connections: Connections,
+    parts: Parts,
+    timers: housekeeping::Timers,
+    signals: dispatcher::Signals,
+    unannounced: lanes::Unannounced,
+    draining: AtomicBool,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl ChatService {
-    /// A builder from the two seams that nodes share; the rest has in-process defaults.
-    /// (room_log, directory must be given)
-    pub fn builder(
-        _pubsub: std::sync::Arc<dyn crate::PubSub>,
-        _presence: std::sync::Arc<dyn crate::Presence>,
-    ) -> ChatServiceBuilder {
-        unimplemented!()
+    /// Starts to put an engine together, from the two seams that its nodes meet at.
+    #[must_use]
+    pub fn builder(pubsub: Arc<dyn PubSub>, presence: Arc<dyn Presence>) -> ChatServiceBuilder {
+        ChatServiceBuilder::new(pubsub, presence)
     }
+
     /// This start of this process.
+    #[must_use]
     pub fn instance(&self) -> InstanceId {
-        unimplemented!()
+        self.inner.instance
     }
-    /// The limits.
+
+    /// The limits that it keeps to.
+    #[must_use]
     pub fn limits(&self) -> &Limits {
-        unimplemented!()
+        &self.inner.limits
     }
-    /// The metrics.
+
+    /// What it counts.
+    #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        unimplemented!()
+        &self.inner.metrics
     }
+
     /// Whether names are taken without proof.
+    #[must_use]
     pub fn is_development(&self) -> bool {
-        unimplemented!()
+        self.inner.authenticator.is_development()
     }
+
     /// How the node is.
+    #[must_use]
     pub fn health(&self) -> Health {
-        unimplemented!()
+        Health {
+            degraded: self.inner.parts.away(),
+            draining: self.inner.draining.load(Ordering::Relaxed),
+        }
     }
-    /// Lets somebody in: authenticates him and registers a connection. The transport then runs
+
+    /// Lets somebody in: finds out who he is and registers a connection. The transport then runs
     /// [`Session::hello`].
     ///
     /// # Errors
-    /// [`ServiceError::Unauthorized`], or `RateLimited` when there are too many connections.
-    pub async fn connect(&self, _who: Credentials) -> Result<Session, ServiceError> {
-        unimplemented!()
+    /// [`ServiceError::Unauthorized`], `RateLimited` if there are too many connections,
+    /// `Unavailable` if the node is going away.
+    pub async fn connect(&self, who: Credentials) -> Result<Session, ServiceError> {
+        let inner = &self.inner;
+        if inner.draining.load(Ordering::Relaxed) {
+            return Err(ServiceError::unavailable("this node"));
+        }
+        if inner.connections.read().len() >= inner.limits.connections_max {
+            inner.metrics.limit("connections_max");
+            return Err(ServiceError::RateLimited {
+                limit: format!("this node has {} connections", inner.limits.connections_max),
+                retry_after: std::time::Duration::from_secs(5),
+            });
+        }
+        let identity = inner
+            .authenticator
+            .authenticate(who)
+            .await
+            .map_err(|error| ServiceError::Unauthorized(error.to_string()))?;
+        let connection = Arc::new(Connection::new(identity, &inner.limits));
+        inner
+            .connections
+            .write()
+            .insert(connection.id, Arc::clone(&connection));
+        inner.metrics.connects.inc();
+        inner.metrics.connections.inc();
+        Ok(Session::new(Arc::clone(inner), connection))
     }
-    /// Goes away: refuses new connections, tells all `goaway` in paced batches with spread
-    /// reconnect times, closes them, retires presence. Resolves when all are gone or the drain
-    /// timeout has passed.
+
+    /// Goes away: lets nobody in, tells all `goaway` in paced batches with spread reconnect times,
+    /// closes them, and retires from presence. Resolves when all is done, or the drain timeout
+    /// has passed.
     pub async fn drain(&self) {
-        unimplemented!()
+        drain::drain(&self.inner).await;
     }
 }
 
-impl ChatServiceBuilder {
-    /// Where rooms are logged. Required.
-    pub fn room_log(self, _a: std::sync::Arc<dyn crate::RoomLog>) -> Self {
-        self
+impl Inner {
+    fn client_limits(&self) -> ClientLimits {
+        ClientLimits {
+            frame_bytes: self.limits.frame_bytes_max,
+            text_bytes: limits::TEXT_BYTES_MAX,
+            meta_bytes: limits::META_BYTES_MAX,
+            rooms: self.limits.rooms_per_connection,
+            history: limits::PAGE_MAX,
+            key_window_ms: millis(self.limits.key_window),
+            typing_ttl_ms: millis(self.limits.typing_ttl),
+        }
     }
-    /// Rooms and members. Required.
-    pub fn directory(self, _a: std::sync::Arc<dyn crate::Directory>) -> Self {
-        self
-    }
-    /// Who may come in; without it everybody by the name that he gives (development).
-    pub fn authenticator(self, _a: std::sync::Arc<dyn crate::Authenticator>) -> Self {
-        self
-    }
-    /// The wall clock.
-    pub fn clock(self, _a: std::sync::Arc<dyn crate::Clock>) -> Self {
-        self
-    }
-    /// Limits.
-    pub fn limits(self, _a: Limits) -> Self {
-        self
-    }
-    /// Metrics.
-    pub fn metrics(self, _a: Metrics) -> Self {
-        self
-    }
-    /// The instance id (must be the one that the presence handle was made with).
-    pub fn instance(self, _a: InstanceId) -> Self {
-        self
-    }
-    /// Starts the engine; must be called in a tokio runtime.
-    ///
-    /// # Errors
-    /// see BuildError
-    pub fn build(self) -> Result<ChatService, BuildError> {
-        Err(BuildError)
+
+    /// Spawns a task of the node, which ends with it.
+    fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            // Whatever the task was about is over when the node is.
+            stop.run_until_cancelled(task).await;
+        });
     }
 }
 
-/// One connection, as its transport holds it. Dropping it means that the connection was lost.
-#[derive(Debug)]
-pub struct Session {}
-
-impl Session {
-    /// Who it speaks for.
-    pub fn user(&self) -> &UserId {
-        unimplemented!()
-    }
-    /// Its id.
-    pub fn connection(&self) -> ConnectionId {
-        unimplemented!()
-    }
-    /// Carries out the first command; the answer goes to the outbox.
-    pub fn hello(
-        &self,
-        _id: Option<u64>,
-        _hello: Hello,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async {}
-    }
-    /// Carries out a command; the answer goes to the outbox, for sends later than this resolves.
-    /// A transport awaits it before it starts the next one (that is the order of one sender),
-    /// and goes on writing the outbox meanwhile.
-    pub fn command(
-        &self,
-        _id: Option<u64>,
-        _command: Command,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async {}
-    }
-    /// Waits for frames and moves up to `max` of them out of the outbox. Fails once the connection
-    /// is to be closed and nothing waits any more. Cancel safe.
-    ///
-    /// # Errors
-    /// why the connection is to be closed
-    pub async fn next_batch(
-        &self,
-        _into: &mut Vec<Outgoing>,
-        _max: usize,
-    ) -> Result<(), CloseReason> {
-        unimplemented!()
-    }
-    /// Resolves when the connection is to be closed, even while frames wait: for a transport that
-    /// is held up in a write. Cancel safe.
-    pub async fn closed(&self) -> CloseReason {
-        unimplemented!()
-    }
-    /// Puts an error of the transport's own (a bad frame) in order with the answers.
-    pub fn push(&self, _frame: Outgoing) {}
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

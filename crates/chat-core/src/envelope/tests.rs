@@ -1,3 +1,5 @@
+//! The cluster wire: round trips, versions, golden bytes.
+
 use super::*;
 use crate::ids::MessageId;
 use crate::message::{Emoji, Meta, Text};

@@ -1,3 +1,5 @@
+//! The outbox policy, and its waking.
+
 use super::*;
 use crate::ids::UserId;
 
@@ -80,7 +82,7 @@ fn droppable_events_never_evict_and_replace_each_other() {
         matches!(last.event(), Event::Typing { active: false, .. }),
         "the newest one counts"
     );
-    assert_eq!(queue.bytes(), 0);
+    assert_eq!(queue.bytes, 0);
 }
 
 #[test]
@@ -91,6 +93,28 @@ fn what_waits_is_written_before_a_polite_close() {
     let mut taken = Vec::new();
     queue.take(&mut taken, 100);
     assert_eq!(taken.len(), 1);
+}
+
+#[test]
+fn a_corked_queue_holds_back_until_the_frame_that_goes_first() {
+    let mut queue = OutboxQueue {
+        corked: true,
+        ..OutboxQueue::default()
+    };
+    queue.push(typing("a", true), &LIMITS);
+    queue.push(
+        Outgoing::Answer {
+            id: Some(2),
+            result: Box::new(Ok(Answer::Done)),
+        },
+        &LIMITS,
+    );
+    assert!(queue.is_empty());
+    queue.uncork(answer());
+    let mut taken = Vec::new();
+    queue.take(&mut taken, 100);
+    assert!(matches!(taken[0], Outgoing::Answer { id: Some(1), .. }));
+    assert_eq!(taken.len(), 3);
 }
 
 #[tokio::test]

@@ -1,0 +1,288 @@
+//! Which users this node says are in a room, and what still has to be said to the presence store.
+//!
+//! Level-triggered: there is what is true here, what the store was last told, and a queue of users
+//! for whom these differ. One worker per room works through the queue, so the steps of one room
+//! run one after another, and a step whose outcome is unknown is simply taken again. Pure.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::ids::UserId;
+
+/// What is true of a user here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    Present {
+        connections: usize,
+    },
+    /// His last connection was lost; the grace runs.
+    Fading,
+    Absent,
+}
+
+/// What the store was told, as far as its answers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nothing, or something whose outcome is unknown.
+    Unknown,
+    Joined,
+    Faded,
+    Left,
+}
+
+/// The next thing to say about one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    Join,
+    Fade,
+    Leave,
+}
+
+#[derive(Debug)]
+struct Attendee {
+    truth: Truth,
+    told: Told,
+    queued: bool,
+}
+
+/// Who is in a room by this node.
+#[derive(Debug, Default)]
+pub(super) struct Attendance {
+    attendees: HashMap<UserId, Attendee>,
+    queue: VecDeque<UserId>,
+    /// A worker is at it.
+    working: bool,
+}
+
+impl Attendance {
+    /// One more connection of a user has joined.
+    pub(super) fn join(&mut self, user: &UserId) {
+        let attendee = self.attendees.entry(user.clone()).or_insert(Attendee {
+            truth: Truth::Absent,
+            told: Told::Left,
+            queued: false,
+        });
+        attendee.truth = match attendee.truth {
+            Truth::Present { connections } => Truth::Present {
+                connections: connections + 1,
+            },
+            Truth::Fading | Truth::Absent => Truth::Present { connections: 1 },
+        };
+        self.enqueue(user);
+    }
+
+    /// One connection of a user has left, on purpose or lost. Answers whether his grace begins.
+    pub(super) fn leave(&mut self, user: &UserId, lost: bool) -> bool {
+        let Some(attendee) = self.attendees.get_mut(user) else {
+            return false;
+        };
+        attendee.truth = match attendee.truth {
+            Truth::Present { connections } if connections > 1 => Truth::Present {
+                connections: connections - 1,
+            },
+            Truth::Present { .. } if lost => Truth::Fading,
+            Truth::Present { .. } | Truth::Fading | Truth::Absent => Truth::Absent,
+        };
+        let fading = attendee.truth == Truth::Fading;
+        self.enqueue(user);
+        fading
+    }
+
+    /// A user's grace is over, unless he came back.
+    pub(super) fn end_grace(&mut self, user: &UserId) {
+        if let Some(attendee) = self.attendees.get_mut(user)
+            && attendee.truth == Truth::Fading
+        {
+            attendee.truth = Truth::Absent;
+            self.enqueue(user);
+        }
+    }
+
+    /// The store forgot what it was told (the lease ended), or may have: everything is said again.
+    pub(super) fn say_all_again(&mut self) {
+        let users: Vec<_> = self.attendees.keys().cloned().collect();
+        for user in users {
+            if let Some(attendee) = self.attendees.get_mut(&user) {
+                attendee.told = Told::Unknown;
+            }
+            self.enqueue(&user);
+        }
+    }
+
+    /// The store believes in somebody who is not here: he is to be counted out.
+    pub(super) fn correct(&mut self, registered: &[UserId]) {
+        for user in registered {
+            if !self.attendees.contains_key(user) {
+                let attendee = Attendee {
+                    truth: Truth::Absent,
+                    told: Told::Unknown,
+                    queued: false,
+                };
+                self.attendees.insert(user.clone(), attendee);
+                self.enqueue(user);
+            }
+        }
+    }
+
+    /// Users who are here now.
+    pub(super) fn present(&self) -> impl Iterator<Item = &UserId> {
+        let here = self
+            .attendees
+            .iter()
+            .filter(|(_, attendee)| attendee.truth != Truth::Absent);
+        here.map(|(user, _)| user)
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && !self.working && self.attendees.is_empty()
+    }
+
+    /// Whether a worker should start: answers `true` once.
+    pub(super) fn claim_work(&mut self) -> bool {
+        !self.queue.is_empty() && !std::mem::replace(&mut self.working, true)
+    }
+
+    /// The worker's next step; when there is none its work is over.
+    pub(super) fn next(&mut self) -> Option<(UserId, Intent)> {
+        while let Some(user) = self.queue.pop_front() {
+            let Some(attendee) = self.attendees.get_mut(&user) else {
+                continue;
+            };
+            attendee.queued = false;
+            match intent(attendee) {
+                Some(intent) => return Some((user, intent)),
+                None if attendee.truth == Truth::Absent => {
+                    self.attendees.remove(&user);
+                }
+                None => {}
+            }
+        }
+        self.working = false;
+        None
+    }
+
+    /// The store answered a step.
+    pub(super) fn done(&mut self, user: &UserId, intent: Intent) {
+        if let Some(attendee) = self.attendees.get_mut(user) {
+            attendee.told = match intent {
+                Intent::Join => Told::Joined,
+                Intent::Fade => Told::Faded,
+                Intent::Leave => Told::Left,
+            };
+        }
+        // What is true may have changed meanwhile.
+        self.enqueue(user);
+    }
+
+    /// The outcome of a step is unknown: it is taken again later.
+    pub(super) fn failed(&mut self, user: &UserId) {
+        if let Some(attendee) = self.attendees.get_mut(user) {
+            attendee.told = Told::Unknown;
+        }
+        self.enqueue(user);
+    }
+
+    fn enqueue(&mut self, user: &UserId) {
+        if let Some(attendee) = self.attendees.get_mut(user)
+            && !std::mem::replace(&mut attendee.queued, true)
+        {
+            self.queue.push_back(user.clone());
+        }
+    }
+}
+
+fn intent(attendee: &Attendee) -> Option<Intent> {
+    match (attendee.truth, attendee.told) {
+        (Truth::Present { .. }, Told::Joined)
+        | (Truth::Fading, Told::Faded)
+        | (Truth::Absent, Told::Left) => None,
+        (Truth::Present { .. }, _) => Some(Intent::Join),
+        // Who was never told of must be counted before he can fade.
+        (Truth::Fading, Told::Left | Told::Unknown) => Some(Intent::Join),
+        (Truth::Fading, Told::Joined) => Some(Intent::Fade),
+        (Truth::Absent, _) => Some(Intent::Leave),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> UserId {
+        UserId::new("u").unwrap()
+    }
+
+    fn run(attendance: &mut Attendance) -> Vec<Intent> {
+        let mut steps = Vec::new();
+        while let Some((user, intent)) = attendance.next() {
+            attendance.done(&user, intent);
+            steps.push(intent);
+        }
+        steps
+    }
+
+    #[test]
+    fn speaks_only_when_the_count_goes_from_none_to_one_and_back() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        attendance.join(&user());
+        assert_eq!(run(&mut attendance), vec![Intent::Join]);
+        attendance.leave(&user(), false);
+        assert_eq!(run(&mut attendance), vec![]);
+        attendance.leave(&user(), false);
+        assert_eq!(run(&mut attendance), vec![Intent::Leave]);
+        assert!(attendance.is_settled());
+    }
+
+    #[test]
+    fn a_lost_connection_fades_and_a_return_within_the_grace_tells_nothing_else() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        run(&mut attendance);
+        assert!(attendance.leave(&user(), true));
+        assert_eq!(run(&mut attendance), vec![Intent::Fade]);
+        attendance.join(&user());
+        attendance.end_grace(&user());
+        assert_eq!(run(&mut attendance), vec![Intent::Join]);
+        assert_eq!(attendance.present().count(), 1);
+    }
+
+    #[test]
+    fn a_grace_that_ends_leaves() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        attendance.leave(&user(), true);
+        attendance.end_grace(&user());
+        run(&mut attendance);
+        assert!(attendance.is_settled());
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_said_again() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        let (user, _) = attendance.next().unwrap();
+        attendance.failed(&user);
+        assert_eq!(run(&mut attendance), vec![Intent::Join]);
+        attendance.say_all_again();
+        assert_eq!(run(&mut attendance), vec![Intent::Join]);
+    }
+
+    #[test]
+    fn somebody_whom_only_the_store_believes_in_is_counted_out() {
+        let mut attendance = Attendance::default();
+        attendance.correct(&[user()]);
+        assert_eq!(run(&mut attendance), vec![Intent::Leave]);
+        assert!(attendance.is_settled());
+    }
+
+    #[test]
+    fn one_worker_at_a_time() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        assert!(attendance.claim_work());
+        assert!(!attendance.claim_work());
+        run(&mut attendance);
+        attendance.leave(&user(), false);
+        assert!(attendance.claim_work());
+    }
+}

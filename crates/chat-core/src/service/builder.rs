@@ -1,0 +1,179 @@
+//! Puts an engine together and starts its tasks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authenticator::{Authenticator, DevelopmentAuthenticator};
+use crate::clock::{Clock, SystemClock};
+use crate::directory::Directory;
+use crate::ids::InstanceId;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::presence::Presence;
+use crate::pubsub::PubSub;
+use crate::reach::Reach;
+use crate::room_log::RoomLog;
+use crate::service::health::Parts;
+use crate::service::lanes::{Lanes, Unannounced};
+use crate::service::rooms::Rooms;
+use crate::service::{ChatService, Inner, dispatcher, housekeeping, lanes};
+
+/// Why an engine cannot be put together like this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A required seam is missing: give it to the builder.
+    #[error("the builder has no {0}")]
+    Missing(&'static str),
+    /// Each node would have its own: take one that the nodes share.
+    #[error("a per-process {0} cannot stand behind a broker that nodes share")]
+    TooShort(&'static str),
+    /// Somebody else took the broker's events: one engine per `PubSub`.
+    #[error("the events of this broker handle were taken already")]
+    EventsTaken,
+}
+
+/// Puts an engine together.
+#[derive(Debug)]
+pub struct ChatServiceBuilder {
+    pubsub: Arc<dyn PubSub>,
+    presence: Arc<dyn Presence>,
+    log: Option<Arc<dyn RoomLog>>,
+    directory: Option<Arc<dyn Directory>>,
+    authenticator: Arc<dyn Authenticator>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    metrics: Option<Metrics>,
+    instance: InstanceId,
+}
+
+impl ChatServiceBuilder {
+    pub(super) fn new(pubsub: Arc<dyn PubSub>, presence: Arc<dyn Presence>) -> Self {
+        Self {
+            pubsub,
+            presence,
+            log: None,
+            directory: None,
+            authenticator: Arc::new(DevelopmentAuthenticator),
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            metrics: None,
+            instance: InstanceId::random(),
+        }
+    }
+
+    /// Where rooms are logged. Required.
+    #[must_use]
+    pub fn room_log(mut self, log: Arc<dyn RoomLog>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Rooms and their members. Required.
+    #[must_use]
+    pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// Who may come in; without it everybody, by the name that he gives.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticator = authenticator;
+        self
+    }
+
+    /// The wall clock; without it the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The limits; without it the defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where to count; without it nobody reads what is counted.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// The instance's id, the one that the presence handle was made with; without it a random one.
+    #[must_use]
+    pub fn instance(mut self, instance: InstanceId) -> Self {
+        self.instance = instance;
+        self
+    }
+
+    /// Starts the engine. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`]: the parts do not make an engine.
+    pub fn build(self) -> Result<ChatService, BuildError> {
+        let log = self.log.ok_or(BuildError::Missing("room log"))?;
+        let directory = self.directory.ok_or(BuildError::Missing("directory"))?;
+        let broker = self.pubsub.reach();
+        check_reach("room log", log.reach(), broker)?;
+        check_reach("directory", directory.reach(), broker)?;
+        check_reach("presence", self.presence.reach(), broker)?;
+        let events = self.pubsub.events().ok_or(BuildError::EventsTaken)?;
+
+        let (lanes, lane_queues) = Lanes::new(&self.limits);
+        let (signals, signal_queue) = dispatcher::signal_queue();
+        let (timers, timer_queue) = housekeeping::timers();
+        let inner = Arc::new(Inner {
+            instance: self.instance,
+            metrics: self.metrics.unwrap_or_else(Metrics::unregistered),
+            rooms: Rooms::new(&self.limits),
+            limits: self.limits,
+            pubsub: self.pubsub,
+            presence: self.presence,
+            log,
+            directory,
+            authenticator: self.authenticator,
+            clock: self.clock,
+            lanes,
+            connections: RwLock::new(HashMap::new()),
+            parts: Parts::default(),
+            timers,
+            signals,
+            unannounced: Unannounced::default(),
+            draining: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        for queue in lane_queues {
+            inner.spawn(lanes::run(Arc::clone(&inner), queue));
+        }
+        inner.spawn(lanes::announce_later(Arc::clone(&inner)));
+        inner.spawn(dispatcher::run(Arc::clone(&inner), events));
+        inner.spawn(dispatcher::publish_signals(
+            Arc::clone(&inner),
+            signal_queue,
+        ));
+        inner.spawn(housekeeping::run_timers(Arc::clone(&inner), timer_queue));
+        inner.spawn(housekeeping::compare_heads(Arc::clone(&inner)));
+        inner.spawn(housekeeping::tell_occupancy(Arc::clone(&inner)));
+        inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));
+        Ok(ChatService { inner })
+    }
+}
+
+fn check_reach(what: &'static str, store: Reach, broker: Reach) -> Result<(), BuildError> {
+    if store.serves(broker) {
+        Ok(())
+    } else {
+        Err(BuildError::TooShort(what))
+    }
+}

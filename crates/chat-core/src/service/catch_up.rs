@@ -1,0 +1,167 @@
+//! Does what feeds want: reads what the broker did not bring, verifies what is doubted, and
+//! settles what comes after a loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::Event;
+use crate::feed::{Feed, Loss, Want};
+use crate::limits::READ_ENTRIES_MAX;
+use crate::position::Position;
+use crate::room_log::Head;
+use crate::service::Inner;
+use crate::service::room::RoomHub;
+
+/// First wait after a read that failed; doubled up to [`RETRY_MAX`], with full jitter.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Longest wait between two reads that fail.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// Rooms whose heads are asked for at once.
+const HEADS_BATCH: usize = 256;
+
+impl Inner {
+    /// Starts a task that does what a room's feed wants, unless one is at it.
+    pub(super) fn drive(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if room.state.lock().claim_drive() {
+            self.spawn(drive(Arc::clone(self), Arc::clone(room)));
+        }
+    }
+
+    /// Compares rooms with the heads of their logs.
+    pub(super) async fn compare(self: &Arc<Self>, rooms: &[Arc<RoomHub>]) {
+        for batch in rooms.chunks(HEADS_BATCH) {
+            let asked: Vec<(&Arc<RoomHub>, Position)> = batch
+                .iter()
+                .filter_map(|room| Some((room, room.state.lock().feed.as_ref()?.last())))
+                .collect();
+            let ids: Vec<_> = asked.iter().map(|(room, _)| room.id.clone()).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let heads = self.stored(self.log.heads(&ids).await);
+            for (place, (room, asked)) in asked.into_iter().enumerate() {
+                if let Some(feed) = &mut room.state.lock().feed {
+                    match &heads {
+                        Ok(heads) => {
+                            let head = heads.get(place).and_then(Option::as_ref);
+                            feed.on_head(head, asked);
+                        }
+                        // The feed's own read is retried until it succeeds.
+                        Err(_) => feed.on_doubt(),
+                    }
+                }
+                self.drive(room);
+            }
+        }
+    }
+}
+
+fn want(room: &RoomHub) -> Want {
+    let mut state = room.state.lock();
+    let want = state.feed.as_ref().map_or(Want::Nothing, Feed::want);
+    if want == Want::Nothing {
+        state.is_driven = false;
+    }
+    want
+}
+
+async fn drive(inner: Arc<Inner>, room: Arc<RoomHub>) {
+    let mut retry = RETRY_MIN;
+    let mut waited = false;
+    loop {
+        let done = match want(&room) {
+            Want::Nothing => return,
+            Want::ReadSoon if !waited && !inner.log.announces() => {
+                tokio::time::sleep(inner.limits.gap_wait).await;
+                waited = true;
+                continue;
+            }
+            Want::ReadSoon | Want::ReadNow => read(&inner, &room, "gap").await,
+            Want::Verify => read(&inner, &room, "verify").await,
+            Want::Reset(loss) => settle(&inner, &room, loss).await,
+        };
+        waited = false;
+        if done {
+            retry = RETRY_MIN;
+        } else {
+            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+/// Reads on from the last delivered entry. Answers whether the log answered.
+async fn read(inner: &Arc<Inner>, room: &Arc<RoomHub>, reason: &'static str) -> bool {
+    let Some(from) = room.state.lock().feed.as_mut().map(Feed::begin_read) else {
+        return true;
+    };
+    let read = inner
+        .read_after(&room.id, from.seq, READ_ENTRIES_MAX, reason)
+        .await;
+    let mut state = room.state.lock();
+    let Some(feed) = &mut state.feed else {
+        return true;
+    };
+    let Ok(read) = read else {
+        feed.fail_read();
+        return false;
+    };
+    let mut out = Vec::new();
+    feed.on_read(read, &mut out);
+    state.deliver(out, inner.limits.hold_max, &inner.metrics);
+    true
+}
+
+/// The log lost what was delivered: tells it once, and goes on from the head. Answers whether the
+/// log answered.
+async fn settle(inner: &Arc<Inner>, room: &Arc<RoomHub>, loss: Loss) -> bool {
+    let head = if loss.proved_rollback {
+        start_epoch(inner, room).await
+    } else {
+        inner.stored(inner.log.open(&room.id).await).ok()
+    };
+    let Some(head) = head else { return false };
+    let (reason, position) = (loss.reason, head.position);
+    tracing::warn!(room = %room.id, ?reason, seq = position.seq, "the log was lost or trimmed");
+    let event = Event::Reset {
+        room: room.id.clone(),
+        reason,
+        position,
+    };
+    let mut state = room.state.lock();
+    state.reset(event, position, inner.limits.hold_max, &inner.metrics);
+    true
+}
+
+/// A rollback was proved: starts a new epoch behind the last entry that this node and the log
+/// share, unless another node has done so.
+async fn start_epoch(inner: &Arc<Inner>, room: &Arc<RoomHub>) -> Option<Head> {
+    let (known, oldest, last) = {
+        let state = room.state.lock();
+        let feed = state.feed.as_ref()?;
+        (feed.last().epoch, feed.oldest_known(), feed.last().seq)
+    };
+    let mut shared = None;
+    let mut from = oldest.saturating_sub(1);
+    loop {
+        let read = inner
+            .read_after(&room.id, from, READ_ENTRIES_MAX, "rollback")
+            .await
+            .ok()?;
+        let state = room.state.lock();
+        let feed = state.feed.as_ref()?;
+        let same = read
+            .entries
+            .iter()
+            .filter(|entry| feed.has_delivered(&entry.position));
+        shared = same.map(|entry| entry.position.seq).max().or(shared);
+        match read.entries.last().map(|entry| entry.position.seq) {
+            Some(seq) if seq < last => from = seq,
+            _ => break,
+        }
+    }
+    let epoch_start = shared.map_or(oldest, |seq| seq + 1);
+    inner
+        .stored(inner.log.set_epoch(&room.id, known, epoch_start).await)
+        .ok()
+}

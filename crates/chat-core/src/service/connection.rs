@@ -1,0 +1,131 @@
+//! One live transport, as the engine sees it: a bounded outbox and an id.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::answer::Answer;
+use crate::authenticator::Identity;
+use crate::error::ServiceError;
+use crate::ids::{ConnectionId, RoomId, UserId};
+use crate::limits::Limits;
+use crate::outbox::{Outbox, Outgoing};
+use crate::room::Access;
+use crate::service::room::RoomHub;
+
+/// One live transport.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) user: UserId,
+    pub(crate) admin: bool,
+    pub(crate) outbox: Outbox,
+    /// The rooms that it joined, or is joining, and what its user may do in them. Few: a list is
+    /// smaller than a map.
+    rooms: Mutex<Vec<(Arc<RoomHub>, Box<Access>)>>,
+    greeted: AtomicBool,
+    /// Its session ended: nothing may be joined any more.
+    gone: AtomicBool,
+    /// Commands in lanes that are not answered yet.
+    pending: AtomicUsize,
+}
+
+impl Connection {
+    pub(crate) fn new(identity: Identity, limits: &Limits) -> Self {
+        Self {
+            id: ConnectionId::random(),
+            user: identity.user,
+            admin: identity.admin,
+            outbox: Outbox::new(limits),
+            rooms: Mutex::default(),
+            greeted: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            pending: AtomicUsize::new(0),
+        }
+    }
+
+    /// Puts an answer into the outbox; a command without an id gets none.
+    pub(crate) fn answer(&self, id: Option<u64>, result: Result<Answer, ServiceError>) {
+        if id.is_some() {
+            self.outbox.push(Outgoing::Answer {
+                id,
+                result: Box::new(result),
+            });
+        }
+    }
+
+    /// Whether this is the first hello.
+    pub(super) fn greet(&self) -> bool {
+        !self.greeted.swap(true, Ordering::Relaxed)
+    }
+
+    /// Remembers a room, for when the connection ends. Fails if it has ended, or at the limit.
+    pub(super) fn enter(
+        &self,
+        room: &Arc<RoomHub>,
+        access: &Access,
+        max: usize,
+    ) -> Result<(), ServiceError> {
+        let mut rooms = self.rooms.lock();
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(ServiceError::unavailable("this connection"));
+        }
+        if let Some((_, known)) = rooms.iter_mut().find(|(other, _)| Arc::ptr_eq(other, room)) {
+            known.clone_from(&Box::new(access.clone()));
+            return Ok(());
+        }
+        if rooms.len() >= max {
+            let size = rooms.len() + 1;
+            return Err(ServiceError::TooLarge {
+                field: "joined rooms",
+                size,
+                limit: max,
+            });
+        }
+        rooms.push((Arc::clone(room), Box::new(access.clone())));
+        Ok(())
+    }
+
+    pub(super) fn forget(&self, room: &Arc<RoomHub>) {
+        self.rooms
+            .lock()
+            .retain(|(other, _)| !Arc::ptr_eq(other, room));
+    }
+
+    pub(super) fn room(&self, id: &RoomId) -> Option<Arc<RoomHub>> {
+        let rooms = self.rooms.lock();
+        rooms
+            .iter()
+            .find(|(room, _)| room.id == *id)
+            .map(|(room, _)| Arc::clone(room))
+    }
+
+    /// What its user may do in a room that it joined.
+    pub(super) fn known_access(&self, id: &RoomId) -> Option<Access> {
+        let rooms = self.rooms.lock();
+        rooms
+            .iter()
+            .find(|(room, _)| room.id == *id)
+            .map(|(_, access)| Access::clone(access))
+    }
+
+    /// The session ended: answers the rooms to leave, and lets none in any more.
+    pub(super) fn end(&self) -> Vec<Arc<RoomHub>> {
+        let mut rooms = self.rooms.lock();
+        self.gone.store(true, Ordering::Relaxed);
+        rooms.drain(..).map(|(room, _)| room).collect()
+    }
+
+    pub(super) fn began(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn finished(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
+    }
+}

@@ -1,0 +1,213 @@
+//! The two ends of the broker on this node: what it brings goes to the rooms, signals go out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::envelope::{self, Envelope};
+use crate::event::{Event, Part};
+use crate::ids::RoomId;
+use crate::pubsub::{EventStream, PubSubEvent, Publication};
+use crate::service::Inner;
+use crate::service::housekeeping::Timer;
+use crate::service::room::{Inbound, RoomHub};
+use crate::signal::{Signal, Typing};
+use crate::topic::Topic;
+
+/// Events that are taken from the broker at once: what arrived together is delivered together,
+/// so that each connection is woken and written to once.
+const BATCH: usize = 256;
+/// Signals that wait to be published. They may be lost: more than that is a broker that is away.
+const SIGNALS_QUEUED: usize = 4_096;
+/// Signals that are published in one batch.
+const SIGNALS_BATCH: usize = 128;
+
+/// Where signals go to be published.
+#[derive(Debug)]
+pub(super) struct Signals {
+    queue: mpsc::Sender<Publication>,
+    /// The broker said `Lost` and not yet `Restored`.
+    cut: AtomicBool,
+}
+
+pub(super) fn signal_queue() -> (Signals, mpsc::Receiver<Publication>) {
+    let (queue, queued) = mpsc::channel(SIGNALS_QUEUED);
+    (
+        Signals {
+            queue,
+            cut: AtomicBool::new(false),
+        },
+        queued,
+    )
+}
+
+impl Inner {
+    /// Publishes a signal, soon and at most once.
+    pub(super) fn signal(&self, topic: Topic, signal: &Signal) {
+        let envelope = envelope::encode_signal(self.instance, &topic, signal);
+        if self
+            .signals
+            .queue
+            .try_send(Publication { topic, envelope })
+            .is_err()
+        {
+            self.metrics.signals_dropped.inc();
+        }
+    }
+
+    /// Whether the broker brings what is published.
+    pub(super) fn is_linked(&self) -> bool {
+        !self.signals.cut.load(Ordering::Acquire)
+    }
+}
+
+/// Publishes signals in batches.
+pub(super) async fn publish_signals(inner: Arc<Inner>, mut queued: mpsc::Receiver<Publication>) {
+    let mut batch = Vec::with_capacity(SIGNALS_BATCH);
+    while queued.recv_many(&mut batch, SIGNALS_BATCH).await > 0 {
+        let count = batch.len() as u64;
+        if let Err(error) = inner.pubsub.publish(std::mem::take(&mut batch)).await {
+            tracing::debug!(%error, count, "signals were not published");
+            inner.metrics.signals_dropped.inc_by(count);
+        }
+    }
+}
+
+/// Takes what the broker brings, in batches.
+pub(super) async fn run(inner: Arc<Inner>, mut events: EventStream) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while events.next_batch(&mut batch, BATCH).await {
+        let mut round = Round::default();
+        for event in batch.drain(..) {
+            match event {
+                PubSubEvent::Envelope(publication) => inner.sort(publication, &mut round),
+                PubSubEvent::Gap {
+                    topic: Topic::Room(room),
+                } => {
+                    round.add(&inner, &room, Inbound::Gap);
+                }
+                PubSubEvent::Gap { .. } => {}
+                PubSubEvent::Lost => inner.lost(),
+                PubSubEvent::Restored => inner.restored(),
+            }
+        }
+        for (room, inbound) in round.rooms {
+            inner.hand_over(&room, inbound);
+        }
+        // A busy broker must not starve the connections that it feeds.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What arrived together, by room, in the order of arrival.
+#[derive(Default)]
+struct Round {
+    rooms: Vec<(Arc<RoomHub>, Vec<Inbound>)>,
+    places: HashMap<RoomId, usize>,
+}
+
+impl Round {
+    fn add(&mut self, inner: &Inner, room: &RoomId, inbound: Inbound) {
+        if let Some((last, list)) = self.rooms.last_mut()
+            && last.id == *room
+        {
+            list.push(inbound);
+            return;
+        }
+        if let Some((_, list)) = self.places.get(room).and_then(|at| self.rooms.get_mut(*at)) {
+            list.push(inbound);
+        } else if let Some(hub) = inner.rooms.find(room) {
+            self.places.insert(room.clone(), self.rooms.len());
+            self.rooms.push((hub, vec![inbound]));
+        }
+    }
+}
+
+impl Inner {
+    fn sort(&self, publication: Publication, round: &mut Round) {
+        self.metrics.envelopes.inc();
+        let Publication { topic, envelope } = publication;
+        let envelope = match envelope::decode(&topic, &envelope) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::warn!(%topic, %error, "bad envelope");
+                self.metrics.bad_envelopes.inc();
+                // If it was an entry, the log still has it.
+                if let Topic::Room(room) = &topic {
+                    round.add(self, room, Inbound::Gap);
+                }
+                return;
+            }
+        };
+        let Topic::Room(room) = topic else { return };
+        let inbound = match envelope {
+            Envelope::Entry(entry) => Inbound::Entry(Arc::new(entry)),
+            Envelope::Head(header) => Inbound::Head(header),
+            Envelope::Signal { signal, .. } => Inbound::Signal(signal),
+        };
+        round.add(self, &room, inbound);
+    }
+
+    fn hand_over(self: &Arc<Self>, room: &Arc<RoomHub>, inbound: Vec<Inbound>) {
+        let mut state = room.state.lock();
+        let received = state.receive(inbound, self.limits.hold_max, &self.metrics);
+        for typing in received.typing {
+            self.tell_typing(room, &mut state, typing);
+        }
+        drop(state);
+        if received.gap {
+            let (inner, room) = (Arc::clone(self), Arc::clone(room));
+            self.spawn(async move {
+                inner.compare(std::slice::from_ref(&room)).await;
+                inner.refresh_roster(&room).await;
+            });
+        }
+        self.drive(room);
+    }
+
+    fn tell_typing(
+        &self,
+        room: &Arc<RoomHub>,
+        state: &mut crate::service::room::RoomState,
+        typing: Typing,
+    ) {
+        let ttl = self.limits.typing_ttl;
+        let news = state.typing(&typing, ttl, self.limits.typing_max);
+        if typing.active {
+            let timer = Timer::StopTyping(Arc::clone(room), typing.user.clone());
+            self.timers.after(ttl, timer);
+        }
+        if news {
+            let (user, active) = (typing.user, typing.active);
+            let event = Event::Typing {
+                room: room.id.clone(),
+                user: user.clone(),
+                active,
+            };
+            state.tell(event, Some(&user), &self.metrics);
+        }
+    }
+
+    fn lost(&self) {
+        self.signals.cut.store(true, Ordering::Release);
+        self.metrics.links_lost.inc();
+        self.set_part(Part::BrokerIn, true);
+    }
+
+    fn restored(self: &Arc<Self>) {
+        self.signals.cut.store(false, Ordering::Release);
+        self.set_part(Part::BrokerIn, false);
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            let rooms = inner.rooms.all();
+            inner.compare(&rooms).await;
+            // Whoever died during the cut is swept by then; before it, rosters would flicker.
+            tokio::time::sleep(inner.limits.node_ttl).await;
+            for room in rooms {
+                inner.refresh_roster(&room).await;
+            }
+        });
+    }
+}

@@ -1,0 +1,171 @@
+//! What has to be done later or again and again: graces, delayed unsubscribes, typing that ends,
+//! comparing heads, telling occupancy, keeping the node's lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::event::{Event, Part};
+use crate::ids::UserId;
+use crate::presence::Lease;
+use crate::service::Inner;
+use crate::service::room::RoomHub;
+
+/// Occupancy of big rooms is told at most this often.
+const OCCUPANCY_INTERVAL: Duration = Duration::from_secs(1);
+/// Timers that are handed over to their queue at once. A full queue drops none: see
+/// [`Timers::after`].
+const TIMERS_QUEUED: usize = 8_192;
+
+/// Something to be done later.
+#[derive(Debug)]
+pub(super) enum Timer {
+    /// A lost connection's grace is over.
+    EndGrace(Arc<RoomHub>, UserId),
+    /// A typist's time is over.
+    StopTyping(Arc<RoomHub>, UserId),
+    /// Nobody has needed a room for a while.
+    Unsubscribe(Arc<RoomHub>),
+}
+
+/// Where timers are set.
+#[derive(Debug)]
+pub(super) struct Timers(mpsc::Sender<(Instant, Timer)>);
+
+/// Where they run off.
+pub(super) type TimerQueue = mpsc::Receiver<(Instant, Timer)>;
+
+pub(super) fn timers() -> (Timers, TimerQueue) {
+    let (timers, queue) = mpsc::channel(TIMERS_QUEUED);
+    (Timers(timers), queue)
+}
+
+impl Timers {
+    /// Sets a timer.
+    pub(super) fn after(&self, delay: Duration, timer: Timer) {
+        let due = Instant::now() + delay;
+        if let Err(mpsc::error::TrySendError::Full(timer)) = self.0.try_send((due, timer)) {
+            // Ten thousand connections lost at once: each timer waits for a place on its own.
+            let timers = self.0.clone();
+            tokio::spawn(async move { timers.send(timer).await });
+        }
+    }
+}
+
+/// Runs timers off, in the order in which they are due.
+pub(super) async fn run_timers(inner: Arc<Inner>, mut queue: TimerQueue) {
+    let mut due: std::collections::BTreeMap<(Instant, u64), Timer> = Default::default();
+    let mut number = 0_u64;
+    loop {
+        let next = due.first_key_value().map(|((at, _), _)| *at);
+        let wait = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            timer = queue.recv() => match timer {
+                Some((at, timer)) => {
+                    number += 1;
+                    due.insert((at, number), timer);
+                }
+                None => return,
+            },
+            () = wait => {
+                while let Some(first) = due.first_entry()
+                    && first.key().0 <= Instant::now()
+                {
+                    inner.run_off(first.remove());
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn run_off(self: &Arc<Self>, timer: Timer) {
+        match timer {
+            Timer::EndGrace(room, user) => {
+                room.state.lock().attendance.end_grace(&user);
+                self.attend(&room);
+            }
+            Timer::StopTyping(room, user) => {
+                let mut state = room.state.lock();
+                if state.stop_typing(&user) {
+                    let event = Event::Typing {
+                        room: room.id.clone(),
+                        user: user.clone(),
+                        active: false,
+                    };
+                    state.tell(event, Some(&user), &self.metrics);
+                }
+            }
+            Timer::Unsubscribe(room) => {
+                let inner = Arc::clone(self);
+                self.spawn(async move { inner.give_up_room(&room).await });
+            }
+        }
+    }
+}
+
+/// Compares all rooms with the heads of their logs, at a jittered interval: finds what was lost
+/// without anybody noticing.
+pub(super) async fn compare_heads(inner: Arc<Inner>) {
+    loop {
+        let jitter = 0.75 + fastrand::f64() / 2.0;
+        tokio::time::sleep(inner.limits.head_check_interval.mul_f64(jitter)).await;
+        let rooms = inner.rooms.all();
+        inner.compare(&rooms).await;
+    }
+}
+
+/// Tells the occupancy of big rooms, once for all changes of a second.
+pub(super) async fn tell_occupancy(inner: Arc<Inner>) {
+    let mut ticks = tokio::time::interval(OCCUPANCY_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for room in inner.rooms.all() {
+            let mut state = room.state.lock();
+            if std::mem::take(&mut state.occupancy_owed) {
+                let count = state.roster.count();
+                let occupants = state.roster.is_complete().then(|| state.roster.shown());
+                let event = Event::Occupancy {
+                    room: room.id.clone(),
+                    count,
+                    occupants,
+                };
+                state.tell(event, None, &inner.metrics);
+            }
+        }
+    }
+}
+
+/// Keeps the node's lease, and sweeps the people of nodes that did not.
+pub(super) async fn keep_lease(inner: Arc<Inner>) {
+    let mut ticks = tokio::time::interval(inner.limits.node_ttl / 3);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut first = true;
+    loop {
+        ticks.tick().await;
+        match inner.presence.renew().await {
+            Ok(lease) => {
+                inner.set_part(Part::Presence, false);
+                if lease == Lease::Renewed && !first {
+                    tracing::warn!("the node's lease had ended: everybody is registered again");
+                    inner.register_all_again();
+                }
+                first = false;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot renew the node's lease");
+                inner.set_part(Part::Presence, true);
+                continue;
+            }
+        }
+        inner.sweep().await;
+    }
+}

@@ -1,0 +1,253 @@
+//! What a connection missed: from memory where that is surely the log's truth, else from the log.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use crate::error::ServiceError;
+use crate::event::{Delivery, Event};
+use crate::limits::{Limits, PAGE_MAX, READ_ENTRIES_MAX};
+use crate::message::Message;
+use crate::metrics::ReasonLabel;
+use crate::position::Position;
+use crate::room_log::{Page, PageFrom, ReadAfter};
+use crate::service::Inner;
+use crate::service::room::RoomHub;
+
+/// What a connection is told it missed.
+#[derive(Debug, Default)]
+pub(super) struct Missed {
+    /// `entries` are exactly what came after the client's position.
+    pub(super) recovered: bool,
+    /// The limits were reached: there is more.
+    pub(super) more: bool,
+    pub(super) entries: Vec<Arc<Delivery>>,
+    /// A fresh page, if it was not recovered.
+    pub(super) messages: Vec<Message>,
+    bytes: usize,
+}
+
+impl Missed {
+    /// Takes an entry if the limits allow it; at least one they do.
+    fn push(&mut self, delivery: Arc<Delivery>, limits: &Limits) -> bool {
+        let bytes = self.bytes + delivery.size_hint();
+        let fits = self.entries.len() < limits.resume_max && bytes <= limits.resume_bytes_max;
+        if !fits && !self.entries.is_empty() {
+            self.more = true;
+            return false;
+        }
+        self.bytes = bytes;
+        self.entries.push(delivery);
+        true
+    }
+}
+
+/// The head of a log that continues a client's position: it has its id at its seq, and not too
+/// much has come since.
+fn continues(from: Position, read: &ReadAfter, distance_max: u64) -> Option<Position> {
+    let head = read.head?.position;
+    let same = read.anchor == Some(from.id) && head.seq >= from.seq;
+    (same && head.seq - from.seq <= distance_max).then_some(head)
+}
+
+impl Inner {
+    /// Adds what came since a position. Answers where that ends; `None` if it cannot be said, and
+    /// nothing is kept of it.
+    pub(super) async fn missed_since(
+        self: &Arc<Self>,
+        room: &Arc<RoomHub>,
+        from: Position,
+        missed: &mut Missed,
+    ) -> Result<Option<Position>, ServiceError> {
+        let position = match self.missed_in_memory(room, from, missed) {
+            Some(position) => Some(position),
+            None => self.missed_in_log(room, from, missed).await?,
+        };
+        let reason = if position.is_some() {
+            "recovered"
+        } else {
+            "not_recovered"
+        };
+        self.metrics
+            .resumes
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+        Ok(position)
+    }
+
+    fn missed_in_memory(
+        &self,
+        room: &RoomHub,
+        from: Position,
+        missed: &mut Missed,
+    ) -> Option<Position> {
+        let state = room.state.lock();
+        let calm = self.is_linked() && state.is_calm();
+        let feed = state
+            .feed
+            .as_ref()
+            .filter(|feed| calm && feed.has_delivered(&from))?;
+        let last = feed.last();
+        if last.seq == from.seq {
+            missed.recovered = true;
+            return Some(Position {
+                epoch: last.epoch,
+                ..from
+            });
+        }
+        let mut position = from;
+        for delivery in state.tail.above(from.seq)? {
+            missed.recovered = true;
+            if !missed.push(Arc::clone(delivery), &self.limits) {
+                break;
+            }
+            position = delivery.entry().map_or(position, |entry| entry.position);
+        }
+        Some(position)
+    }
+
+    async fn missed_in_log(
+        self: &Arc<Self>,
+        room: &Arc<RoomHub>,
+        from: Position,
+        missed: &mut Missed,
+    ) -> Result<Option<Position>, ServiceError> {
+        let mut position = from;
+        loop {
+            let read = self
+                .read_after(&room.id, position.seq, READ_ENTRIES_MAX, "resume")
+                .await?;
+            let Some(head) = continues(position, &read, self.limits.resume_distance_max) else {
+                *missed = Missed::default();
+                return Ok(None);
+            };
+            missed.recovered = true;
+            let before = position;
+            for entry in read.entries {
+                let next = entry.position;
+                let delivery = Delivery::new(Event::Entry(Arc::new(entry)));
+                if !missed.push(delivery, &self.limits) {
+                    return Ok(Some(position));
+                }
+                position = next;
+            }
+            if position.seq >= head.seq {
+                return Ok(Some(Position {
+                    epoch: head.epoch,
+                    ..position
+                }));
+            }
+            if position == before {
+                tracing::error!(room = %room.id, seq = position.seq, "the log reads nothing below its head");
+                return Err(ServiceError::Internal);
+            }
+        }
+    }
+
+    /// A fresh page, and the position that it stands for. `last` is what the feed had delivered
+    /// when the connection was registered.
+    pub(super) async fn fresh(
+        self: &Arc<Self>,
+        room: &Arc<RoomHub>,
+        history: Option<usize>,
+        last: Position,
+        missed: &mut Missed,
+    ) -> Result<Position, ServiceError> {
+        *missed = Missed::default();
+        let calm = self.is_linked() && room.state.lock().is_calm();
+        // In doubt the log says where it stands; never below what this node has delivered.
+        let position = if calm {
+            last
+        } else {
+            let head = self.stored(self.log.open(&room.id).await)?.position;
+            if head.seq >= last.seq { head } else { last }
+        };
+        let max = history.unwrap_or(self.limits.history_default).min(PAGE_MAX);
+        if max > 0 && position.seq > 0 {
+            missed
+                .messages
+                .clone_from(&self.newest_page(room, position.seq, max).await?.messages);
+        }
+        Ok(position)
+    }
+
+    /// The newest messages up to a seq. Equal reads of a storm are one.
+    async fn newest_page(
+        self: &Arc<Self>,
+        room: &Arc<RoomHub>,
+        seq: u64,
+        max: usize,
+    ) -> Result<Arc<Page>, ServiceError> {
+        let (inner, id) = (Arc::clone(self), room.id.clone());
+        let read = room.state.lock().page_flight.join(seq, max, move || {
+            async move {
+                let page = inner
+                    .log
+                    .page(&id, PageFrom::Before(seq.saturating_add(1)), max)
+                    .await;
+                inner.stored(page).map(Arc::new)
+            }
+            .boxed()
+        });
+        read.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{EntryId, Epoch};
+    use crate::room_log::Head;
+
+    fn at(seq: u64) -> Position {
+        Position {
+            epoch: Epoch(1),
+            seq,
+            id: EntryId(seq + 100),
+        }
+    }
+
+    fn read(anchor: Option<EntryId>, head: u64) -> ReadAfter {
+        let head = Some(Head {
+            position: at(head),
+            at_ms: 0,
+            epoch_start: 0,
+        });
+        ReadAfter {
+            anchor,
+            entries: Vec::new(),
+            head,
+        }
+    }
+
+    #[test]
+    fn a_position_is_good_if_the_log_has_its_id_at_its_seq_whatever_its_epoch() {
+        let of_old_epoch = Position {
+            epoch: Epoch(9),
+            ..at(5)
+        };
+        assert_eq!(
+            continues(of_old_epoch, &read(Some(at(5).id), 7), 10),
+            Some(at(7))
+        );
+    }
+
+    #[test]
+    fn a_position_of_another_life_trimmed_or_too_far_behind_is_not_recovered() {
+        assert_eq!(continues(at(5), &read(Some(EntryId(1)), 7), 10), None);
+        assert_eq!(continues(at(5), &read(None, 7), 10), None);
+        assert_eq!(continues(at(5), &read(Some(at(5).id), 4), 10), None);
+        assert_eq!(continues(at(5), &read(Some(at(5).id), 16), 10), None);
+        assert_eq!(
+            continues(
+                at(5),
+                &ReadAfter {
+                    head: None,
+                    ..read(None, 0)
+                },
+                10
+            ),
+            None
+        );
+    }
+}

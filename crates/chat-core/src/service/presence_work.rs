@@ -1,0 +1,168 @@
+//! Says to the presence store what is true here, one step of a room after another, and to the
+//! room what that changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::{Delivery, Event, Part};
+use crate::ids::{RoomId, UserId};
+use crate::presence::{Change, PresenceError};
+use crate::service::Inner;
+use crate::service::attendance::Intent;
+use crate::service::room::RoomHub;
+use crate::signal::{Arrival, Signal};
+use crate::topic::Topic;
+
+/// Wait before a step whose outcome is unknown is taken again, with full jitter.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Inner {
+    /// Starts a worker that says what a room's attendance wants said, unless one is at it.
+    pub(super) fn attend(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if room.state.lock().attendance.claim_work() {
+            self.spawn(work(Arc::clone(self), Arc::clone(room)));
+        }
+    }
+
+    /// The lease had ended: the store counts nobody of this node any more.
+    pub(super) fn register_all_again(self: &Arc<Self>) {
+        for room in self.rooms.all() {
+            room.state.lock().attendance.say_all_again();
+            self.attend(&room);
+        }
+    }
+
+    /// Counts out the people of dead nodes.
+    pub(super) async fn sweep(self: &Arc<Self>) {
+        loop {
+            let departures = match self.presence.sweep().await {
+                Ok(departures) if departures.is_empty() => return,
+                Ok(departures) => departures,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot sweep");
+                    return;
+                }
+            };
+            for departure in departures {
+                self.metrics.swept.inc();
+                let (room, user, change) = (departure.room, departure.user, departure.change);
+                self.say_left(&room, user, &change);
+            }
+        }
+    }
+
+    /// Reads a room's occupants again and tells the differences.
+    pub(super) async fn refresh_roster(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if room.state.lock().feed.is_none() {
+            return;
+        }
+        let Some((count, occupants)) = self.read_roster(&room.id).await else {
+            return;
+        };
+        if let Ok(registered) = self.presence.registered(&room.id).await {
+            room.state.lock().attendance.correct(&registered);
+            self.attend(room);
+        }
+        let now_ms = self.clock.now_ms();
+        let mut state = room.state.lock();
+        let was_complete = state.roster.is_complete();
+        let (came, went) = state.roster.replace(count, occupants);
+        if !(was_complete && state.roster.is_complete()) {
+            state.occupancy_owed = true;
+            return;
+        }
+        for occupant in came {
+            let (user, at_ms) = (occupant.user, occupant.since_ms);
+            let room = room.id.clone();
+            state.tell(Event::UserJoined { room, user, at_ms }, None, &self.metrics);
+        }
+        for user in went {
+            let room = room.id.clone();
+            state.tell(
+                Event::UserLeft {
+                    room,
+                    user,
+                    at_ms: now_ms,
+                },
+                None,
+                &self.metrics,
+            );
+        }
+    }
+
+    /// How many are in a room, for a connection that lost count.
+    pub(super) fn occupancy(&self, room: &RoomId) -> Option<Arc<Delivery>> {
+        let hub = self.rooms.find(room)?;
+        let state = hub.state.lock();
+        let occupants = state.roster.is_complete().then(|| state.roster.shown());
+        let event = Event::Occupancy {
+            room: room.clone(),
+            count: state.roster.count(),
+            occupants,
+        };
+        Some(Delivery::new(event))
+    }
+
+    fn say_left(&self, room: &RoomId, user: UserId, change: &Change) {
+        if change.edge && !change.announced {
+            let arrival = Arrival {
+                user,
+                at_ms: change.at_ms,
+                count: change.count,
+            };
+            self.signal(Topic::Room(room.clone()), &Signal::UserLeft(arrival));
+        }
+    }
+
+    fn say_joined(&self, room: &RoomId, user: UserId, change: &Change) {
+        if change.edge && !change.announced {
+            let arrival = Arrival {
+                user,
+                at_ms: change.at_ms,
+                count: change.count,
+            };
+            self.signal(Topic::Room(room.clone()), &Signal::UserJoined(arrival));
+        }
+    }
+
+    async fn step(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        intent: Intent,
+    ) -> Result<(), PresenceError> {
+        match intent {
+            Intent::Join => {
+                let change = self.presence.join(room, user).await?;
+                self.say_joined(room, user.clone(), &change);
+            }
+            Intent::Leave => {
+                let change = self.presence.leave(room, user).await?;
+                self.say_left(room, user.clone(), &change);
+            }
+            Intent::Fade => self.presence.fade(room, user).await?,
+        }
+        Ok(())
+    }
+}
+
+/// Works through what a room's attendance wants said.
+async fn work(inner: Arc<Inner>, room: Arc<RoomHub>) {
+    loop {
+        let Some((user, intent)) = room.state.lock().attendance.next() else {
+            return;
+        };
+        match inner.step(&room.id, &user, intent).await {
+            Ok(()) => {
+                inner.set_part(Part::Presence, false);
+                room.state.lock().attendance.done(&user, intent);
+            }
+            Err(error) => {
+                tracing::warn!(room = %room.id, %error, "presence did not take a step");
+                inner.set_part(Part::Presence, true);
+                room.state.lock().attendance.failed(&user);
+                tokio::time::sleep(RETRY.mul_f64(fastrand::f64())).await;
+            }
+        }
+    }
+}

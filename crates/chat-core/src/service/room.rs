@@ -1,0 +1,333 @@
+//! One room on this node: its feed, its members, and what is known of it while it is served.
+//!
+//! Everything of a room changes under one lock that is never held across an await, so delivery,
+//! joins and leaves have one order.
+//!
+//! Invariant: `feed` is there exactly while the room is served, that is subscribed and in step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::entry::{Entry, EntryHeader};
+use crate::event::{Delivery, Event};
+use crate::feed::{Feed, Step, Want};
+use crate::ids::{ConnectionId, RoomId, UserId};
+use crate::metrics::Metrics;
+use crate::position::Position;
+use crate::service::attendance::Attendance;
+use crate::service::connection::Connection;
+use crate::service::members::Members;
+use crate::service::page_flight::PageFlight;
+use crate::service::roster::{Roster, Told};
+use crate::service::tail::{Tail, TailBudget};
+use crate::signal::{Signal, Typing};
+
+/// One room on this node.
+#[derive(Debug)]
+pub(crate) struct RoomHub {
+    pub(crate) id: RoomId,
+    pub(super) state: Mutex<RoomState>,
+    /// Held while the room begins or ceases to be served.
+    pub(super) transition: tokio::sync::Mutex<()>,
+}
+
+/// What arrived on the room's topic.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Entry(Arc<Entry>),
+    Head(EntryHeader),
+    Signal(Signal),
+    /// Something was lost on the way.
+    Gap,
+}
+
+/// What is known of a room while it is served.
+#[derive(Debug)]
+pub(super) struct RoomState {
+    id: RoomId,
+    pub(super) feed: Option<Feed>,
+    /// Entries that came after the subscription and before the feed.
+    early: Option<Vec<Arc<Entry>>>,
+    pub(super) tail: Tail,
+    pub(super) members: Members,
+    pub(super) roster: Roster,
+    pub(super) attendance: Attendance,
+    typists: HashMap<UserId, Instant>,
+    /// Counts resets: a join that began before one starts again.
+    pub(super) resets: u64,
+    /// A task does what the feed wants.
+    pub(super) is_driven: bool,
+    /// The occupancy changed and was not told yet.
+    pub(super) occupancy_owed: bool,
+    /// Since when nobody needs the room.
+    pub(super) idle_since: Option<Instant>,
+    pub(super) page_flight: PageFlight,
+}
+
+/// Entries kept between subscription and feed. More mean that the log is read once more.
+const EARLY_MAX: usize = 1_024;
+
+impl RoomHub {
+    pub(super) fn new(id: RoomId, budget: Arc<TailBudget>, roster_max: usize) -> Self {
+        let state = RoomState {
+            id: id.clone(),
+            feed: None,
+            early: None,
+            tail: Tail::new(budget),
+            members: Members::default(),
+            roster: Roster::new(roster_max),
+            attendance: Attendance::default(),
+            typists: HashMap::new(),
+            resets: 0,
+            is_driven: false,
+            occupancy_owed: false,
+            idle_since: Some(Instant::now()),
+            page_flight: PageFlight::default(),
+        };
+        Self {
+            id,
+            state: Mutex::new(state),
+            transition: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl RoomState {
+    /// Whether the room is served and nothing is doubted: what is in memory is the log's truth.
+    pub(super) fn is_calm(&self) -> bool {
+        self.feed.as_ref().is_some_and(Feed::is_calm)
+    }
+
+    /// Subscribed from now on: entries are kept until the feed is there.
+    pub(super) fn await_feed(&mut self) {
+        self.early = Some(Vec::new());
+    }
+
+    /// The room is served from here on.
+    pub(super) fn start_feed(
+        &mut self,
+        head: Position,
+        recent: Vec<Arc<Entry>>,
+        hold_max: usize,
+        metrics: &Metrics,
+    ) {
+        let mut feed = Feed::new(head, &recent);
+        for entry in recent {
+            self.tail.push(Delivery::new(Event::Entry(entry)));
+        }
+        let early = self.early.take().unwrap_or_default();
+        if early.len() >= EARLY_MAX {
+            feed.on_doubt();
+        }
+        let mut out = Vec::new();
+        // What the head already covers was appended before it was asked for.
+        for entry in early
+            .into_iter()
+            .filter(|entry| entry.position.seq > head.seq)
+        {
+            feed.on_entry(entry, &mut out);
+        }
+        self.feed = Some(feed);
+        self.deliver(out, hold_max, metrics);
+    }
+
+    /// The room is served no longer.
+    pub(super) fn stop_feed(&mut self) {
+        self.feed = None;
+        self.early = None;
+        self.tail.clear();
+        self.typists.clear();
+    }
+
+    /// Takes what arrived, and delivers what can be delivered.
+    pub(super) fn receive(
+        &mut self,
+        inbound: Vec<Inbound>,
+        hold_max: usize,
+        metrics: &Metrics,
+    ) -> Received {
+        let mut received = Received::default();
+        let mut out = Vec::new();
+        for inbound in inbound {
+            match inbound {
+                Inbound::Entry(entry) => self.take_entry(entry, &mut out, metrics),
+                Inbound::Head(header) => {
+                    if let Some(feed) = &mut self.feed {
+                        count_step(feed.on_bare_head(&header), metrics);
+                    }
+                }
+                Inbound::Gap => received.gap = true,
+                Inbound::Signal(signal) => {
+                    // In order with the entries around it.
+                    self.deliver(std::mem::take(&mut out), hold_max, metrics);
+                    self.take_signal(signal, &mut received, metrics);
+                }
+            }
+        }
+        self.deliver(out, hold_max, metrics);
+        received
+    }
+
+    fn take_entry(&mut self, entry: Arc<Entry>, out: &mut Vec<Arc<Entry>>, metrics: &Metrics) {
+        match (&mut self.feed, &mut self.early) {
+            (Some(feed), _) => count_step(feed.on_entry(entry, out), metrics),
+            (None, Some(early)) if early.len() < EARLY_MAX => early.push(entry),
+            (None, _) => {}
+        }
+    }
+
+    fn take_signal(&mut self, signal: Signal, received: &mut Received, metrics: &Metrics) {
+        match signal {
+            Signal::UserJoined(arrival) => match self.roster.joined(&arrival) {
+                Told::Nothing => {}
+                Told::HowMany => self.occupancy_owed = true,
+                Told::Who => {
+                    let room = self.id.clone();
+                    let (user, at_ms) = (arrival.user, arrival.at_ms);
+                    self.tell(Event::UserJoined { room, user, at_ms }, None, metrics);
+                }
+            },
+            Signal::UserLeft(arrival) => {
+                self.typists.remove(&arrival.user);
+                match self.roster.left(&arrival) {
+                    Told::Nothing => {}
+                    Told::HowMany => self.occupancy_owed = true,
+                    Told::Who => {
+                        let room = self.id.clone();
+                        let (user, at_ms) = (arrival.user, arrival.at_ms);
+                        self.tell(Event::UserLeft { room, user, at_ms }, None, metrics);
+                    }
+                }
+            }
+            Signal::Typing(typing) => received.typing.push(typing),
+            Signal::Probe(_) => {}
+            Signal::Unknown(_) => {
+                metrics.unknown_kinds.inc();
+            }
+        }
+    }
+
+    /// Somebody types, or stopped. Answers whether that is news.
+    pub(super) fn typing(&mut self, typing: &Typing, ttl: Duration, max: usize) -> bool {
+        if !typing.active {
+            return self.typists.remove(&typing.user).is_some();
+        }
+        if self.typists.len() >= max && !self.typists.contains_key(&typing.user) {
+            return false;
+        }
+        self.typists
+            .insert(typing.user.clone(), Instant::now() + ttl)
+            .is_none()
+    }
+
+    /// Whether a user's typing need not be published again yet.
+    pub(super) fn types_already(&self, user: &UserId, ttl: Duration) -> bool {
+        self.typists
+            .get(user)
+            .is_some_and(|until| *until > Instant::now() + ttl / 2)
+    }
+
+    /// Takes out a typist whose time is over.
+    pub(super) fn stop_typing(&mut self, user: &UserId) -> bool {
+        let over = self
+            .typists
+            .get(user)
+            .is_some_and(|until| *until <= Instant::now());
+        over && self.typists.remove(user).is_some()
+    }
+
+    /// Hands entries to the members.
+    pub(super) fn deliver(&mut self, out: Vec<Arc<Entry>>, hold_max: usize, metrics: &Metrics) {
+        if out.is_empty() {
+            return;
+        }
+        let mut deliveries = Vec::with_capacity(out.len());
+        for entry in out {
+            self.typists.remove(&entry.actor);
+            let delivery = Delivery::new(Event::Entry(entry));
+            self.tail.push(Arc::clone(&delivery));
+            deliveries.push(delivery);
+        }
+        metrics
+            .delivered
+            .inc_by(self.members.deliver(&deliveries, hold_max));
+    }
+
+    /// Tells all members something that no log keeps.
+    pub(super) fn tell(&self, event: Event, except: Option<&UserId>, metrics: &Metrics) {
+        metrics
+            .delivered
+            .inc_by(self.members.tell(&Delivery::new(event), except));
+    }
+
+    /// The log was lost: tells it, and goes on from the new head.
+    pub(super) fn reset(
+        &mut self,
+        event: Event,
+        head: Position,
+        hold_max: usize,
+        metrics: &Metrics,
+    ) {
+        metrics.feed_resets.inc();
+        self.resets += 1;
+        self.tail.clear();
+        self.tell(event, None, metrics);
+        self.members.reset(head.seq);
+        let mut out = Vec::new();
+        if let Some(feed) = &mut self.feed {
+            feed.reset(head, &mut out);
+        }
+        self.deliver(out, hold_max, metrics);
+    }
+
+    /// What the feed wants done, for one driver at a time.
+    pub(super) fn claim_drive(&mut self) -> bool {
+        let wanted = self
+            .feed
+            .as_ref()
+            .is_some_and(|feed| feed.want() != Want::Nothing);
+        wanted && !std::mem::replace(&mut self.is_driven, true)
+    }
+
+    /// Takes a connection out. Answers whether a grace begins.
+    pub(super) fn remove(&mut self, connection: &Connection, lost: bool) -> bool {
+        let fading = match self.members.remove(connection.id) {
+            Some(true) => self.attendance.leave(&connection.user, lost),
+            Some(false) | None => false,
+        };
+        if self.members.is_empty() && self.idle_since.is_none() {
+            self.idle_since = Some(Instant::now());
+        }
+        fading
+    }
+
+    pub(super) fn is_live(&self, id: ConnectionId) -> bool {
+        self.members.is_live(id)
+    }
+}
+
+/// What a room leaves to its caller.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    pub(super) gap: bool,
+    pub(super) typing: Vec<Typing>,
+}
+
+fn count_step(step: Step, metrics: &Metrics) {
+    match step {
+        Step::Delivered => {}
+        Step::Duplicate => {
+            metrics.feed_duplicates.inc();
+        }
+        Step::Gap => {
+            metrics.feed_gaps.inc();
+        }
+        Step::Suspicion => {
+            metrics.feed_suspicions.inc();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Who is in a room, as this node knows: the whole of a small room, of a big one only how many.
+//!
+//! Pure. What changes nothing in it is not passed on to clients, so that a retried or doubled
+//! signal, or one that was already read from the store, is told once.
+
+use std::collections::BTreeMap;
+
+use crate::ids::UserId;
+use crate::limits::OCCUPANTS_SHOWN;
+use crate::message::Millis;
+use crate::presence::Occupant;
+use crate::signal::Arrival;
+
+/// What a signal changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nothing: tell nobody.
+    Nothing,
+    /// One user, in a small room: tell who.
+    Who,
+    /// The number, in a big room: tell it, at most once a second.
+    HowMany,
+}
+
+/// Who is in a room.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    users: BTreeMap<UserId, Millis>,
+    /// How many are in the room; more than `users` in a big one.
+    count: u64,
+    max: usize,
+}
+
+impl Roster {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.max(self.users.len() as u64)
+    }
+
+    /// Whether every occupant is known by name.
+    pub(super) fn is_complete(&self) -> bool {
+        self.count <= self.users.len() as u64
+    }
+
+    pub(super) fn contains(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
+    pub(super) fn joined(&mut self, arrival: &Arrival) -> Told {
+        let was_complete = self.is_complete();
+        let known = self.contains(&arrival.user);
+        if !known && self.users.len() < self.max {
+            self.users.insert(arrival.user.clone(), arrival.at_ms);
+        }
+        let before = std::mem::replace(&mut self.count, arrival.count);
+        self.told(was_complete, !known, before)
+    }
+
+    pub(super) fn left(&mut self, arrival: &Arrival) -> Told {
+        let was_complete = self.is_complete();
+        let known = self.users.remove(&arrival.user).is_some();
+        let before = std::mem::replace(&mut self.count, arrival.count);
+        self.told(was_complete, known, before)
+    }
+
+    fn told(&mut self, was_complete: bool, changed: bool, before: u64) -> Told {
+        // Signals may overtake each other: what is known by name is never more than the count.
+        self.count = self.count.max(self.users.len() as u64);
+        if was_complete && self.is_complete() {
+            return if changed { Told::Who } else { Told::Nothing };
+        }
+        if before == self.count {
+            Told::Nothing
+        } else {
+            Told::HowMany
+        }
+    }
+
+    /// Takes over what the store says. Answers who came and who went, if both are small.
+    pub(super) fn replace(
+        &mut self,
+        count: u64,
+        occupants: Vec<Occupant>,
+    ) -> (Vec<Occupant>, Vec<UserId>) {
+        let next: BTreeMap<_, _> = occupants
+            .into_iter()
+            .take(self.max)
+            .map(|one| (one.user, one.since_ms))
+            .collect();
+        let came = next
+            .iter()
+            .filter(|(user, _)| !self.users.contains_key(*user));
+        let came = came.map(|(user, since)| Occupant {
+            user: user.clone(),
+            since_ms: *since,
+        });
+        let came = came.collect();
+        let went = self
+            .users
+            .keys()
+            .filter(|user| !next.contains_key(*user))
+            .cloned()
+            .collect();
+        self.users = next;
+        self.count = count.max(self.users.len() as u64);
+        (came, went)
+    }
+
+    /// The first occupants, `user` among them, and how many there are with him.
+    pub(super) fn shown_with(&self, user: &UserId, now_ms: Millis) -> (u64, Vec<Occupant>) {
+        let mut shown = self.shown();
+        if self.contains(user) {
+            return (self.count(), shown);
+        }
+        shown.truncate(OCCUPANTS_SHOWN - 1);
+        shown.push(Occupant {
+            user: user.clone(),
+            since_ms: now_ms,
+        });
+        (self.count() + 1, shown)
+    }
+
+    /// The first occupants.
+    pub(super) fn shown(&self) -> Vec<Occupant> {
+        let first = self.users.iter().take(OCCUPANTS_SHOWN);
+        first
+            .map(|(user, since)| Occupant {
+                user: user.clone(),
+                since_ms: *since,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(user: &str, count: u64) -> Arrival {
+        Arrival {
+            user: UserId::new(user).unwrap(),
+            at_ms: 1,
+            count,
+        }
+    }
+
+    #[test]
+    fn tells_each_coming_and_going_of_a_small_room_once() {
+        let mut roster = Roster::new(3);
+        assert_eq!(roster.joined(&arrival("a", 1)), Told::Who);
+        assert_eq!(roster.joined(&arrival("a", 1)), Told::Nothing);
+        assert_eq!(roster.left(&arrival("a", 0)), Told::Who);
+        assert_eq!(roster.left(&arrival("a", 0)), Told::Nothing);
+        assert_eq!(roster.count(), 0);
+    }
+
+    #[test]
+    fn tells_only_the_number_of_a_big_room() {
+        let mut roster = Roster::new(2);
+        roster.joined(&arrival("a", 1));
+        roster.joined(&arrival("b", 2));
+        assert_eq!(roster.joined(&arrival("c", 3)), Told::HowMany);
+        assert_eq!(roster.joined(&arrival("d", 4)), Told::HowMany);
+        assert_eq!(roster.left(&arrival("d", 3)), Told::HowMany);
+        assert_eq!(roster.count(), 3);
+    }
+
+    #[test]
+    fn what_the_store_says_is_told_as_a_difference() {
+        let mut roster = Roster::new(10);
+        roster.joined(&arrival("a", 1));
+        let (came, went) = roster.replace(
+            1,
+            vec![Occupant {
+                user: UserId::new("b").unwrap(),
+                since_ms: 5,
+            }],
+        );
+        assert_eq!(came.len(), 1);
+        assert_eq!(went, vec![UserId::new("a").unwrap()]);
+    }
+
+    #[test]
+    fn a_join_result_counts_the_one_who_asks() {
+        let roster = Roster::new(10);
+        let me = UserId::new("me").unwrap();
+        let (count, shown) = roster.shown_with(&me, 7);
+        assert_eq!((count, shown.len()), (1, 1));
+    }
+}

@@ -1,0 +1,375 @@
+//! What a transport holds of a connection, and how its commands are carried out.
+
+use std::sync::Arc;
+
+use crate::answer::{Answer, HelloAnswer, JoinResult, Who};
+use crate::command::{Command, Hello};
+use crate::error::ServiceError;
+use crate::event::{Delivery, Event, Part};
+use crate::ids::{ConnectionId, RoomId, UserId};
+use crate::limits::PAGE_MAX;
+use crate::outbox::{CloseReason, Outgoing};
+use crate::presence::Occupant;
+use crate::room_log::PageFrom;
+use crate::service::connection::Connection;
+use crate::service::join::Wish;
+use crate::service::lanes::Done;
+use crate::service::send::{Change, Kind, Ticket};
+use crate::service::{Inner, millis};
+use crate::signal::{Signal, Typing};
+use crate::topic::Topic;
+
+/// Rooms joined by one hello at once is a chain of joins; its answer is sent before it is larger
+/// than this, and what comes later follows as events.
+const HELLO_BYTES_MAX: usize = 256 * 1024;
+
+/// One connection, as its transport holds it. Dropping it means that the connection was lost.
+#[derive(Debug)]
+pub struct Session {
+    inner: Arc<Inner>,
+    connection: Arc<Connection>,
+}
+
+impl Session {
+    pub(super) fn new(inner: Arc<Inner>, connection: Arc<Connection>) -> Self {
+        Self { inner, connection }
+    }
+
+    /// Who it speaks for.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.connection.user
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection.id
+    }
+
+    /// Carries out the first command. The answer goes to the outbox, also without an id.
+    pub fn hello(
+        &self,
+        id: Option<u64>,
+        hello: Hello,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (inner, connection) = (Arc::clone(&self.inner), Arc::clone(&self.connection));
+        async move {
+            if connection.greet() {
+                inner.hello(&connection, id, hello).await;
+            } else {
+                let error = ServiceError::bad_request("op", "hello was said already");
+                connection.answer(id, Err(error));
+            }
+        }
+    }
+
+    /// Carries out a command. The answer goes to the outbox: for changes of a room's log later
+    /// than this resolves.
+    ///
+    /// A transport awaits it before it starts the next one (that is the order of one sender) and
+    /// goes on writing the outbox meanwhile. Once begun it should not be dropped.
+    pub fn command(
+        &self,
+        id: Option<u64>,
+        command: Command,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (inner, connection) = (Arc::clone(&self.inner), Arc::clone(&self.connection));
+        async move { inner.command(&connection, id, command).await }
+    }
+
+    /// Waits for frames and moves up to `max` of them out of the outbox.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed, once nothing waits any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped.
+    pub async fn next_batch(
+        &self,
+        into: &mut Vec<Outgoing>,
+        max: usize,
+    ) -> Result<(), CloseReason> {
+        for room in self.connection.outbox.next_batch(into, max).await? {
+            into.extend(self.inner.occupancy(&room).map(Outgoing::Event));
+        }
+        Ok(())
+    }
+
+    /// Resolves when the connection is to be closed, even while frames wait: for a transport that
+    /// is held up in a write. Cancel safe.
+    pub async fn closed(&self) -> CloseReason {
+        self.connection.outbox.until_closed().await
+    }
+
+    /// Puts an error of the transport's own in order with the answers.
+    pub fn push(&self, frame: Outgoing) {
+        self.connection.outbox.push(frame);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.outbox.close(CloseReason::Gone);
+        self.inner.connections.write().remove(&self.connection.id);
+        self.inner.metrics.connections.dec();
+        for room in self.connection.end() {
+            self.inner.leave_room(&self.connection, &room, true);
+        }
+    }
+}
+
+impl Inner {
+    async fn hello(self: &Arc<Self>, connection: &Arc<Connection>, id: Option<u64>, hello: Hello) {
+        // Events of rooms that are joined already wait behind the answer.
+        connection.outbox.cork();
+        let mut answer = Some(HelloAnswer {
+            user: connection.user.clone(),
+            connection: connection.id,
+            instance: self.instance,
+            heartbeat_ms: millis(self.limits.heartbeat),
+            limits: self.client_limits(),
+            rooms: Vec::new(),
+        });
+        let mut bytes = 0;
+        for (room, position) in hello.rooms {
+            if bytes > HELLO_BYTES_MAX || connection.outbox.is_half_full() {
+                send_hello(connection, id, &mut answer);
+            }
+            connection.outbox.has_room().await;
+            let wish = Wish {
+                room: room.clone(),
+                position,
+                history: None,
+            };
+            let mut tell = |result: JoinResult| match &mut answer {
+                Some(answer) => {
+                    bytes += result.size_hint();
+                    answer.rooms.push((result.room.id.clone(), Ok(result)));
+                }
+                None => push_joined(connection, result),
+            };
+            let joined = self.join(connection, wish, &mut tell).await;
+            if let Err(error) = joined {
+                match &mut answer {
+                    Some(answer) => answer.rooms.push((room, Err(error))),
+                    None => push(connection, Event::JoinFailed { room, error }),
+                }
+            }
+        }
+        send_hello(connection, id, &mut answer);
+    }
+
+    async fn command(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        command: Command,
+    ) {
+        let result = match command {
+            Command::Send(message) => {
+                let room = message.room.clone();
+                self.change(connection, id, &room, Kind::Sent, |_| Change::send(message))
+                    .await
+            }
+            Command::Edit {
+                room,
+                message,
+                text,
+                key,
+            } => {
+                let edit = |_| Change::edit(room.clone(), message, text, key);
+                self.change(connection, id, &room, Kind::Edited, edit).await
+            }
+            Command::Delete { room, message, key } => {
+                let delete = |moderates| Change::delete(room.clone(), message, key, moderates);
+                self.change(connection, id, &room, Kind::Changed, delete)
+                    .await
+            }
+            Command::React {
+                room,
+                message,
+                emoji,
+                remove,
+                key,
+            } => {
+                let react = |_| Change::react(room.clone(), message, emoji, remove, key);
+                self.change(connection, id, &room, Kind::Changed, react)
+                    .await
+            }
+            Command::Join {
+                room,
+                position,
+                history,
+            } => {
+                let wish = Wish {
+                    room,
+                    position,
+                    history,
+                };
+                let mut tell = |result| connection.answer(id, Ok(Answer::Joined(Box::new(result))));
+                self.join(connection, wish, &mut tell).await.map(|()| None)
+            }
+            Command::Leave { room } => self.leave(connection, &room).map(Some),
+            Command::Typing { room, active } => self.typing(connection, &room, active).map(Some),
+            Command::History { room, from, limit } => {
+                self.history(connection, &room, from, limit).await.map(Some)
+            }
+            Command::Who {
+                room,
+                cursor,
+                limit,
+            } => self.who(connection, &room, cursor, limit).await.map(Some),
+            Command::Ping => Ok(Some(Answer::Pong {
+                now_ms: self.clock.now_ms(),
+            })),
+            later => Err(ServiceError::Unsupported(later.op())),
+        };
+        if let Some(result) = result.transpose() {
+            connection.answer(id, result);
+        }
+    }
+
+    /// Hands a change of a room's log to its lane, which answers.
+    async fn change(
+        &self,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        room: &RoomId,
+        kind: Kind,
+        make: impl FnOnce(bool) -> Change,
+    ) -> Result<Option<Answer>, ServiceError> {
+        let access = self.access(connection, room).await?;
+        let change = make(connection.admin || access.may_moderate());
+        let done = Done::Connection(Ticket::new(connection, id, kind));
+        self.append(&connection.user, change, done).await;
+        Ok(None)
+    }
+
+    fn leave(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        room: &RoomId,
+    ) -> Result<Answer, ServiceError> {
+        let room = connection.room(room).ok_or_else(not_joined)?;
+        self.leave_room(connection, &room, false);
+        Ok(Answer::Done)
+    }
+
+    fn typing(
+        &self,
+        connection: &Connection,
+        room: &RoomId,
+        active: bool,
+    ) -> Result<Answer, ServiceError> {
+        let hub = connection.room(room).ok_or_else(not_joined)?;
+        let known = {
+            let state = hub.state.lock();
+            if !state.is_live(connection.id) {
+                return Err(not_joined());
+            }
+            active && state.types_already(&connection.user, self.limits.typing_ttl)
+        };
+        if !known {
+            let typing = Typing {
+                user: connection.user.clone(),
+                active,
+            };
+            self.signal(Topic::Room(room.clone()), &Signal::Typing(typing));
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn history(
+        &self,
+        connection: &Connection,
+        room: &RoomId,
+        from: Option<PageFrom>,
+        limit: Option<usize>,
+    ) -> Result<Answer, ServiceError> {
+        self.access(connection, room).await?;
+        let from = from.unwrap_or(PageFrom::Before(u64::MAX));
+        let max = limit
+            .unwrap_or(self.limits.history_default)
+            .clamp(1, PAGE_MAX);
+        self.stored(self.log.page(room, from, max).await)
+            .map(Answer::History)
+    }
+
+    async fn who(
+        &self,
+        connection: &Connection,
+        room: &RoomId,
+        cursor: Option<String>,
+        limit: Option<usize>,
+    ) -> Result<Answer, ServiceError> {
+        self.access(connection, room).await?;
+        let max = limit
+            .unwrap_or(crate::limits::OCCUPANTS_SHOWN)
+            .clamp(1, PAGE_MAX);
+        match self.presence.occupants(room, cursor, max).await {
+            Ok(page) => {
+                self.set_part(Part::Presence, false);
+                let (count, occupants, cursor) = (page.count, page.occupants, page.cursor);
+                Ok(Answer::Who(Who {
+                    count,
+                    occupants,
+                    cursor,
+                    degraded: false,
+                }))
+            }
+            Err(crate::presence::PresenceError::BadCursor) => Err(ServiceError::bad_request(
+                "cursor",
+                "is none that this server handed out",
+            )),
+            Err(error) => {
+                tracing::warn!(%room, %error, "cannot read occupants");
+                self.set_part(Part::Presence, true);
+                Ok(Answer::Who(self.who_is_here(room)))
+            }
+        }
+    }
+
+    /// What this node sees of a room while presence is away: its own people.
+    fn who_is_here(&self, room: &RoomId) -> Who {
+        let now_ms = self.clock.now_ms();
+        let mut occupants: Vec<_> = self.rooms.find(room).map_or_else(Vec::new, |hub| {
+            let state = hub.state.lock();
+            let here = state.attendance.present().cloned();
+            here.map(|user| Occupant {
+                user,
+                since_ms: now_ms,
+            })
+            .collect()
+        });
+        let count = occupants.len() as u64;
+        occupants.truncate(PAGE_MAX);
+        Who {
+            count,
+            occupants,
+            cursor: None,
+            degraded: true,
+        }
+    }
+}
+
+fn not_joined() -> ServiceError {
+    ServiceError::bad_request("room", "is not joined on this connection")
+}
+
+fn send_hello(connection: &Connection, id: Option<u64>, answer: &mut Option<HelloAnswer>) {
+    if let Some(answer) = answer.take() {
+        let result = Box::new(Ok(Answer::Hello(Box::new(answer))));
+        connection.outbox.uncork(Outgoing::Answer { id, result });
+    }
+}
+
+fn push_joined(connection: &Connection, result: JoinResult) {
+    push(connection, Event::Joined(Box::new(result)));
+}
+
+fn push(connection: &Connection, event: Event) {
+    connection
+        .outbox
+        .push(Outgoing::Event(Delivery::new(event)));
+}
