@@ -47,11 +47,11 @@ fn describe(codec: Codec, fault: Unreadable) -> String {
         Codec::MsgPack => "MessagePack",
     };
     match fault {
-        Unreadable::Syntax(Some(column)) => {
-            format!("frame is not one {name} object: column {column}")
+        Unreadable::Syntax(Some((line, column))) => {
+            format!("frame is not one {name} object: line {line}, column {column}")
         }
         Unreadable::Syntax(None) => format!("frame is not one {name} object"),
-        Unreadable::NoObject => format!("frame must be a {name} object"),
+        Unreadable::NoObject => format!("frame must be one {name} object"),
         Unreadable::Twice(field) => format!("{} is there twice", field.name()),
     }
 }

@@ -57,8 +57,8 @@ pub(crate) struct Fields<'a> {
 /// Why a frame has no fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Not of the codec; in JSON, at which column.
-    Syntax(Option<usize>),
+    /// Not of the codec; in JSON, at which line and column.
+    Syntax(Option<(usize, usize)>),
     /// Of the codec, but no object.
     NoObject,
     /// A field is there twice.
@@ -109,7 +109,7 @@ fn read_json<'a>(fields: &mut Fields<'a>, frame: &'a [u8]) -> Result<(), Unreada
         if error.is_data() {
             Unreadable::NoObject
         } else {
-            Unreadable::Syntax(Some(error.column()))
+            Unreadable::Syntax(Some((error.line(), error.column())))
         }
     })
 }

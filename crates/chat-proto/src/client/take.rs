@@ -202,7 +202,7 @@ impl<'a> Fields<'a> {
             let Some(text) = item.as_text() else {
                 return Err(bad(
                     field,
-                    format_args!("must be a list of strings, not of {}", item.kind()),
+                    format_args!("must be a list of strings, but has {}", item.kind()),
                 ));
             };
             let user = parsed(field, text, |text| UserId::new(text))?;
@@ -223,18 +223,15 @@ impl<'a> Fields<'a> {
         let mut rooms = Vec::with_capacity(pairs.len());
         for (name, position) in &pairs {
             let room = parsed(Field::Rooms, name, |text| RoomId::new(text))?;
-            let shown = clipped(room.as_str());
             let position = match position {
                 Value::Null => None,
-                Value::Text(text) => Some(text.parse().map_err(|error| {
-                    bad(Field::Rooms, format_args!("has for {shown} what {error}"))
-                })?),
+                Value::Text(text) => {
+                    Some(text.parse().map_err(|error| bad_position(&room, error))?)
+                }
                 other => {
-                    let problem = format_args!(
-                        "must have for {shown} a string or null, not {}",
-                        other.kind()
-                    );
-                    return Err(bad(Field::Rooms, problem));
+                    let kind = other.kind();
+                    let problem = format_args!("must be a string or null, not {kind}");
+                    return Err(bad_position(&room, problem));
                 }
             };
             rooms.push((room, position));
@@ -242,6 +239,11 @@ impl<'a> Fields<'a> {
         check_each_once(&rooms)?;
         Ok(rooms)
     }
+}
+
+fn bad_position(room: &RoomId, problem: impl Display) -> ErrorObject {
+    let room = clipped(room.as_str());
+    ErrorObject::bad_request(format!("rooms.{room} {problem}"))
 }
 
 fn check_each_once(rooms: &[(RoomId, Option<Position>)]) -> Taken<()> {

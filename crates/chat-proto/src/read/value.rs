@@ -88,7 +88,10 @@ impl<'de> Visitor<'de> for ReadValue {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
-        Ok(whole(value).map_or(Value::Wrong("a number that is not whole"), Value::Uint))
+        Ok(whole(value).map_or(
+            Value::Wrong("a fraction or a number above 2^53"),
+            Value::Uint,
+        ))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
