@@ -1,1 +1,21 @@
-//! Contract suites, fault wrappers, the history checker and private servers for tests
+//! What the tests of this workspace, and of whoever writes another backend, are made with.
+//!
+//! # Layout
+//! - [`contract`]: the contract of each seam as a suite that any implementation runs
+//! - [`make`]: names and entries for tests; `wait`: waiting for something, with a limit
+//!
+//! # Example
+//! ```
+//! use chat_testkit::make;
+//!
+//! let room = make::room("general");
+//! let hello = make::say(&room, &make::user("alice"), "hello");
+//! assert!(hello.precondition.is_none());
+//! ```
+
+pub mod contract;
+pub mod make;
+
+mod wait;
+
+pub use wait::{eventually, run, within};

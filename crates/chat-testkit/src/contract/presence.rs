@@ -1,0 +1,312 @@
+//! The contract of [`Presence`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chat_core::{Departure, Lease, Presence, PresenceError, RoomId, UserId};
+
+use crate::make::{room, user};
+
+/// What an implementation offers so that its contract can be tested: nodes on one store. A node
+/// dies by being renewed no longer.
+#[async_trait]
+pub trait PresenceHarness: Send + Sync {
+    /// One more node, its lease not begun.
+    async fn node(&self) -> Arc<dyn Presence>;
+
+    /// How long a lease lasts.
+    fn node_ttl(&self) -> Duration;
+
+    /// To what a retiring node's lease shrinks: at most half of `node_ttl`.
+    fn leave_grace(&self) -> Duration;
+
+    /// Lets time pass in the store: moves its clock, or waits.
+    async fn pass(&self, time: Duration);
+}
+
+/// Makes one test of each clause: `presence_contract!(name, start)`.
+#[macro_export]
+macro_rules! presence_contract {
+    ($name:ident, $start:expr) => {
+        $crate::contract_tests!(
+            $name,
+            $start,
+            presence,
+            first_in_and_last_out_are_edges,
+            joining_twice_counts_once,
+            a_room_is_active_while_somebody_is_in_it,
+            pages_occupants,
+            a_dead_node_is_swept_once,
+            a_node_that_was_away_does_not_sweep,
+            a_lost_lease_is_renewed_as_a_new_generation,
+            registered_answers_what_the_store_believes,
+            a_retired_node_is_swept_after_its_grace,
+            grace_is_ended_by_the_sweep,
+        );
+    };
+}
+
+async fn live_node(harness: &dyn PresenceHarness) -> Arc<dyn Presence> {
+    let node = harness.node().await;
+    assert_eq!(node.renew().await, Ok(Lease::Renewed));
+    node
+}
+
+/// Lets time pass while `alive` renew as nodes do.
+async fn pass(harness: &dyn PresenceHarness, alive: &[&Arc<dyn Presence>], time: Duration) {
+    let step = harness.node_ttl() / 4;
+    let mut left = time;
+    while !left.is_zero() {
+        let now = left.min(step);
+        harness.pass(now).await;
+        left -= now;
+        for node in alive {
+            assert_eq!(node.renew().await, Ok(Lease::Held));
+        }
+    }
+}
+
+/// A little longer than a lease lasts.
+fn past_ttl(harness: &dyn PresenceHarness) -> Duration {
+    harness.node_ttl() + harness.node_ttl() / 4
+}
+
+/// Sweeps until there is nothing to sweep.
+async fn sweep_all(node: &dyn Presence) -> Vec<Departure> {
+    let mut all = Vec::new();
+    loop {
+        let departures = node.sweep().await.unwrap();
+        if departures.is_empty() {
+            return all;
+        }
+        all.extend(departures);
+    }
+}
+
+fn sorted(mut users: Vec<UserId>) -> Vec<UserId> {
+    users.sort();
+    users
+}
+
+fn left(departures: &[Departure], room: &RoomId) -> Vec<UserId> {
+    let here = departures.iter().filter(|gone| gone.room == *room);
+    sorted(here.map(|gone| gone.user.clone()).collect())
+}
+
+/// Clause 1.
+pub async fn first_in_and_last_out_are_edges(harness: &dyn PresenceHarness) {
+    let (a, b) = (live_node(harness).await, live_node(harness).await);
+    let (general, other) = (room("general"), room("other"));
+    let (alice, bob) = (user("alice"), user("bob"));
+    let steps = [
+        (&a, true, &general, &alice, true, 1),
+        (&b, true, &general, &alice, false, 1),
+        (&b, true, &general, &bob, true, 2),
+        (&b, true, &other, &alice, true, 1),
+        (&a, false, &general, &alice, false, 2),
+        (&b, false, &general, &alice, true, 1),
+        (&b, false, &general, &bob, true, 0),
+        (&a, true, &general, &alice, true, 1),
+    ];
+    for (number, (node, joins, room, user, edge, count)) in steps.into_iter().enumerate() {
+        let change = if joins {
+            node.join(room, user).await.unwrap()
+        } else {
+            node.leave(room, user).await.unwrap()
+        };
+        assert_eq!((change.edge, change.count), (edge, count), "step {number}");
+    }
+}
+
+/// Clause 2.
+pub async fn joining_twice_counts_once(harness: &dyn PresenceHarness) {
+    let node = live_node(harness).await;
+    let (general, alice) = (room("general"), user("alice"));
+    assert!(node.join(&general, &alice).await.unwrap().edge);
+    let again = node.join(&general, &alice).await.unwrap();
+    assert_eq!((again.edge, again.count), (false, 1));
+    assert!(node.leave(&general, &alice).await.unwrap().edge);
+    let again = node.leave(&general, &alice).await.unwrap();
+    assert_eq!((again.edge, again.count), (false, 0));
+    assert_eq!(node.is_active(&general).await, Ok(false));
+}
+
+/// Clause 3.
+pub async fn a_room_is_active_while_somebody_is_in_it(harness: &dyn PresenceHarness) {
+    let (a, b) = (live_node(harness).await, live_node(harness).await);
+    let (general, alice) = (room("general"), user("alice"));
+    assert_eq!(a.is_active(&general).await, Ok(false));
+    a.join(&general, &alice).await.unwrap();
+    b.join(&general, &alice).await.unwrap();
+    a.leave(&general, &alice).await.unwrap();
+    assert_eq!(a.is_active(&general).await, Ok(true));
+    b.leave(&general, &alice).await.unwrap();
+    for node in [&a, &b] {
+        assert_eq!(node.is_active(&general).await, Ok(false));
+        let page = node.occupants(&general, None, 10).await.unwrap();
+        assert_eq!((page.count, page.occupants.len()), (0, 0));
+        assert_eq!(node.registered(&general).await, Ok(Vec::new()));
+    }
+}
+
+/// Clause 4.
+pub async fn pages_occupants(harness: &dyn PresenceHarness) {
+    let (a, b) = (live_node(harness).await, live_node(harness).await);
+    let general = room("general");
+    let stays: Vec<UserId> = (0..95).map(|n| user(&format!("stays-{n:02}"))).collect();
+    let goes: Vec<UserId> = (0..5)
+        .map(|n| user(&format!("stays-{n:02}-goes")))
+        .collect();
+    for (number, somebody) in stays.iter().chain(&goes).enumerate() {
+        let node = if number % 2 == 0 { &a } else { &b };
+        node.join(&general, somebody).await.unwrap();
+    }
+    // On both nodes, and still one person.
+    b.join(&general, &stays[0]).await.unwrap();
+    let mut seen = Vec::new();
+    let mut cursor = None;
+    let mut goes = goes.into_iter();
+    loop {
+        let page = a.occupants(&general, cursor, 10).await.unwrap();
+        seen.extend(page.occupants.into_iter().map(|occupant| occupant.user));
+        if let Some(gone) = goes.next() {
+            a.leave(&general, &gone).await.unwrap();
+            b.leave(&general, &gone).await.unwrap();
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert!(goes.next().is_none(), "more than one page");
+    seen.retain(|user| !user.as_str().ends_with("-goes"));
+    assert_eq!(sorted(seen), stays);
+    assert_eq!(a.occupants(&general, None, 1).await.unwrap().count, 95);
+    let nonsense = a.occupants(&general, Some("\u{1f4a9}".to_owned()), 10);
+    assert_eq!(nonsense.await, Err(PresenceError::BadCursor));
+}
+
+/// Clause 5.
+pub async fn a_dead_node_is_swept_once(harness: &dyn PresenceHarness) {
+    let dead = live_node(harness).await;
+    let (b, c) = (live_node(harness).await, live_node(harness).await);
+    let (general, other) = (room("general"), room("other"));
+    // More than any one sweep counts out at a time.
+    let crowd: Vec<UserId> = (0..1_200).map(|n| user(&format!("crowd-{n:04}"))).collect();
+    for somebody in &crowd {
+        dead.join(&general, somebody).await.unwrap();
+    }
+    let (alice, bob) = (user("alice"), user("bob"));
+    dead.join(&other, &alice).await.unwrap();
+    dead.join(&other, &bob).await.unwrap();
+    b.join(&other, &bob).await.unwrap();
+    assert_eq!(b.sweep().await, Ok(Vec::new()), "nobody is dead yet");
+
+    pass(harness, &[&b, &c], past_ttl(harness)).await;
+    let (from_b, from_c) = tokio::join!(sweep_all(b.as_ref()), sweep_all(c.as_ref()));
+    let departures = [from_b, from_c].concat();
+    assert!(departures.iter().all(|gone| gone.change.edge));
+    assert_eq!(left(&departures, &general), crowd);
+    assert_eq!(left(&departures, &other), [alice]);
+    assert_eq!(b.is_active(&general).await, Ok(false));
+    let page = c.occupants(&other, None, 10).await.unwrap();
+    assert_eq!((page.count, &page.occupants[0].user), (1, &bob));
+    assert_eq!(c.sweep().await, Ok(Vec::new()));
+}
+
+/// Clause 6.
+pub async fn a_node_that_was_away_does_not_sweep(harness: &dyn PresenceHarness) {
+    let (dead, away) = (live_node(harness).await, live_node(harness).await);
+    let (general, alice) = (room("general"), user("alice"));
+    dead.join(&general, &alice).await.unwrap();
+    harness.pass(past_ttl(harness)).await;
+    assert_eq!(away.sweep().await, Ok(Vec::new()), "it has no lease itself");
+    assert_eq!(away.renew().await, Ok(Lease::Renewed));
+    let fresh = live_node(harness).await;
+    for node in [&away, &fresh] {
+        assert_eq!(node.sweep().await, Ok(Vec::new()), "its lease is too young");
+    }
+    pass(harness, &[&away, &fresh], past_ttl(harness)).await;
+    assert_eq!(left(&sweep_all(fresh.as_ref()).await, &general), [alice]);
+}
+
+/// Clause 7.
+pub async fn a_lost_lease_is_renewed_as_a_new_generation(harness: &dyn PresenceHarness) {
+    let node = live_node(harness).await;
+    let (general, alice) = (room("general"), user("alice"));
+    node.join(&general, &alice).await.unwrap();
+    pass(harness, &[&node], past_ttl(harness)).await;
+    harness.pass(past_ttl(harness)).await;
+    assert_eq!(node.renew().await, Ok(Lease::Renewed));
+    assert_eq!(node.renew().await, Ok(Lease::Held));
+    assert_eq!(node.registered(&general).await, Ok(Vec::new()));
+    // He is still here by the old generation, so that joining again is no edge, nor is its sweep.
+    assert!(!node.join(&general, &alice).await.unwrap().edge);
+    pass(harness, &[&node], past_ttl(harness)).await;
+    assert_eq!(sweep_all(node.as_ref()).await, Vec::new());
+    let gone = node.leave(&general, &alice).await.unwrap();
+    assert_eq!((gone.edge, gone.count), (true, 0));
+}
+
+/// Clause 8.
+pub async fn registered_answers_what_the_store_believes(harness: &dyn PresenceHarness) {
+    let (a, b) = (live_node(harness).await, live_node(harness).await);
+    let (general, other) = (room("general"), room("other"));
+    let (alice, bob, carol) = (user("alice"), user("bob"), user("carol"));
+    for somebody in [&alice, &bob] {
+        a.join(&general, somebody).await.unwrap();
+    }
+    b.join(&general, &carol).await.unwrap();
+    a.join(&other, &carol).await.unwrap();
+    a.leave(&general, &bob).await.unwrap();
+    a.fade(&general, &alice).await.unwrap();
+    let here = a.registered(&general).await.unwrap();
+    assert_eq!(
+        here,
+        std::slice::from_ref(&alice),
+        "in its grace he is here"
+    );
+    assert_eq!(b.registered(&general).await.unwrap(), [carol]);
+}
+
+/// Clause 9.
+pub async fn a_retired_node_is_swept_after_its_grace(harness: &dyn PresenceHarness) {
+    let other = live_node(harness).await;
+    pass(harness, &[&other], past_ttl(harness)).await;
+    let retired = live_node(harness).await;
+    let (general, alice) = (room("general"), user("alice"));
+    retired.join(&general, &alice).await.unwrap();
+    retired.retire().await.unwrap();
+    assert_eq!(other.sweep().await, Ok(Vec::new()), "it has its grace");
+    // Not renewed again, whoever asks for it.
+    retired.renew().await.unwrap();
+    let grace = harness.leave_grace() + harness.leave_grace() / 4;
+    assert!(grace < harness.node_ttl(), "see the harness");
+    pass(harness, &[&other], grace).await;
+    assert_eq!(left(&sweep_all(other.as_ref()).await, &general), [alice]);
+}
+
+/// Clause 10.
+pub async fn grace_is_ended_by_the_sweep(harness: &dyn PresenceHarness) {
+    let (dead, other) = (live_node(harness).await, live_node(harness).await);
+    let (general, alice, bob) = (room("general"), user("alice"), user("bob"));
+    for somebody in [&alice, &bob] {
+        dead.join(&general, somebody).await.unwrap();
+        dead.fade(&general, somebody).await.unwrap();
+    }
+    assert_eq!(other.is_active(&general).await, Ok(true));
+    assert_eq!(other.occupants(&general, None, 9).await.unwrap().count, 2);
+    // Bob has come back elsewhere.
+    assert!(!other.join(&general, &bob).await.unwrap().edge);
+    pass(harness, &[&other], past_ttl(harness)).await;
+    assert_eq!(left(&sweep_all(other.as_ref()).await, &general), [alice]);
+    let back: BTreeSet<_> = other
+        .registered(&general)
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
+    assert_eq!(back, BTreeSet::from([bob]));
+}
