@@ -184,3 +184,24 @@ fn a_second_signal_ends_it_at_once() {
     server.interrupt();
     assert_ended(&server.wait_exit(), 130, &[]);
 }
+
+#[test]
+fn while_it_drains_it_is_alive_but_not_ready_and_then_ends_in_peace() {
+    let server = ServerProcess::start(&["--limit", "drain_timeout=10m"]);
+    let client = silent_client(&server);
+    server.terminate();
+    server.wait_for_line("once more stops at once");
+    // The line is printed a moment before; the client holds the drain up, so this ends.
+    let unready =
+        std::iter::repeat_with(|| server.get("/readyz")).find(|ready| ready.status != 200);
+    let unready = unready.unwrap();
+    assert_eq!(unready.status, 503);
+    assert!(
+        unready.body.contains("\"draining\":true"),
+        "{}",
+        unready.body
+    );
+    assert_eq!(server.get("/healthz").status, 200);
+    drop(client);
+    assert_ended(&server.wait_exit(), 0, &[]);
+}
