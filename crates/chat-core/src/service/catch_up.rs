@@ -108,7 +108,7 @@ async fn read(inner: &Arc<Inner>, room: &Arc<RoomHub>, reason: &'static str) -> 
     };
     let mut out = Vec::new();
     feed.on_read(read, &mut out);
-    state.deliver(out, inner.limits.hold_max, &inner.metrics);
+    state.deliver(out, &inner.metrics);
     true
 }
 
@@ -129,7 +129,7 @@ async fn settle(inner: &Arc<Inner>, room: &Arc<RoomHub>, loss: Loss) -> bool {
         position,
     };
     let mut state = room.state.lock();
-    state.reset(event, position, inner.limits.hold_max, &inner.metrics);
+    state.reset(event, position, &inner.metrics);
     true
 }
 
@@ -160,7 +160,7 @@ async fn start_epoch(inner: &Arc<Inner>, room: &Arc<RoomHub>) -> Option<Head> {
             _ => break,
         }
     }
-    let epoch_start = shared.map_or(oldest, |seq| seq + 1);
+    let epoch_start = shared.map_or(oldest.max(1), |seq| seq + 1);
     inner
         .stored(inner.log.set_epoch(&room.id, known, epoch_start).await)
         .ok()

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 use crate::envelope::{self, Envelope};
-use crate::event::{Event, Part};
+use crate::event::Part;
 use crate::ids::RoomId;
 use crate::pubsub::{EventStream, PubSubEvent, Publication};
 use crate::service::Inner;
 use crate::service::housekeeping::Timer;
 use crate::service::room::{Inbound, RoomHub};
-use crate::signal::{Signal, Typing};
+use crate::signal::Signal;
 use crate::topic::Topic;
 
 /// Events that are taken from the broker at once: what arrived together is delivered together,
@@ -152,11 +152,12 @@ impl Inner {
 
     fn hand_over(self: &Arc<Self>, room: &Arc<RoomHub>, inbound: Vec<Inbound>) {
         let mut state = room.state.lock();
-        let received = state.receive(inbound, self.limits.hold_max, &self.metrics);
-        for typing in received.typing {
-            self.tell_typing(room, &mut state, typing);
-        }
+        let received = state.receive(inbound, &self.metrics);
         drop(state);
+        for typist in received.typists {
+            let timer = Timer::StopTyping(Arc::clone(room), typist);
+            self.timers.after(self.limits.typing_ttl, timer);
+        }
         if received.gap {
             let (inner, room) = (Arc::clone(self), Arc::clone(room));
             self.spawn(async move {
@@ -165,29 +166,6 @@ impl Inner {
             });
         }
         self.drive(room);
-    }
-
-    fn tell_typing(
-        &self,
-        room: &Arc<RoomHub>,
-        state: &mut crate::service::room::RoomState,
-        typing: Typing,
-    ) {
-        let ttl = self.limits.typing_ttl;
-        let news = state.typing(&typing, ttl, self.limits.typing_max);
-        if typing.active {
-            let timer = Timer::StopTyping(Arc::clone(room), typing.user.clone());
-            self.timers.after(ttl, timer);
-        }
-        if news {
-            let (user, active) = (typing.user, typing.active);
-            let event = Event::Typing {
-                room: room.id.clone(),
-                user: user.clone(),
-                active,
-            };
-            state.tell(event, Some(&user), &self.metrics);
-        }
     }
 
     fn lost(&self) {

@@ -8,22 +8,22 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use crate::error::ServiceError;
 use crate::room_log::Page;
 
-type Read = Shared<BoxFuture<'static, Result<Arc<Page>, ServiceError>>>;
+type Read = BoxFuture<'static, Result<Arc<Page>, ServiceError>>;
 
 /// The page read that is under way, if there is one.
 #[derive(Default)]
-pub(super) struct PageFlight(
-    Option<(
-        u64,
-        usize,
-        WeakShared<BoxFuture<'static, Result<Arc<Page>, ServiceError>>>,
-    )>,
-);
+pub(super) struct PageFlight(Option<Flight>);
+
+struct Flight {
+    seq: u64,
+    max: usize,
+    read: WeakShared<Read>,
+}
 
 impl std::fmt::Debug for PageFlight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("PageFlight")
-            .field(&self.0.as_ref().map(|(seq, max, _)| (seq, max)))
+            .field(&self.0.as_ref().map(|flight| (flight.seq, flight.max)))
             .finish()
     }
 }
@@ -34,16 +34,16 @@ impl PageFlight {
         &mut self,
         seq: u64,
         max: usize,
-        start: impl FnOnce() -> BoxFuture<'static, Result<Arc<Page>, ServiceError>>,
-    ) -> Read {
-        if let Some((of, size, flight)) = &self.0
-            && (*of, *size) == (seq, max)
-            && let Some(read) = flight.upgrade()
+        start: impl FnOnce() -> Read,
+    ) -> Shared<Read> {
+        if let Some(flight) = &self.0
+            && (flight.seq, flight.max) == (seq, max)
+            && let Some(read) = flight.read.upgrade()
         {
             return read;
         }
         let read = start().shared();
-        self.0 = read.downgrade().map(|weak| (seq, max, weak));
+        self.0 = read.downgrade().map(|read| Flight { seq, max, read });
         read
     }
 }

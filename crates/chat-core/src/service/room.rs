@@ -35,6 +35,15 @@ pub(crate) struct RoomHub {
     pub(super) transition: tokio::sync::Mutex<()>,
 }
 
+/// The limits of a room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RoomConfig {
+    pub(super) roster_max: usize,
+    pub(super) hold_max: usize,
+    pub(super) typing_ttl: Duration,
+    pub(super) typing_max: usize,
+}
+
 /// What arrived on the room's topic.
 #[derive(Debug)]
 pub(super) enum Inbound {
@@ -49,6 +58,7 @@ pub(super) enum Inbound {
 #[derive(Debug)]
 pub(super) struct RoomState {
     id: RoomId,
+    config: RoomConfig,
     pub(super) feed: Option<Feed>,
     /// Entries that came after the subscription and before the feed.
     early: Option<Vec<Arc<Entry>>>,
@@ -72,14 +82,15 @@ pub(super) struct RoomState {
 const EARLY_MAX: usize = 1_024;
 
 impl RoomHub {
-    pub(super) fn new(id: RoomId, budget: Arc<TailBudget>, roster_max: usize) -> Self {
+    pub(super) fn new(id: RoomId, config: RoomConfig, budget: Arc<TailBudget>) -> Self {
         let state = RoomState {
             id: id.clone(),
+            config,
             feed: None,
             early: None,
             tail: Tail::new(budget),
             members: Members::default(),
-            roster: Roster::new(roster_max),
+            roster: Roster::new(config.roster_max),
             attendance: Attendance::default(),
             typists: HashMap::new(),
             resets: 0,
@@ -112,7 +123,6 @@ impl RoomState {
         &mut self,
         head: Position,
         recent: Vec<Arc<Entry>>,
-        hold_max: usize,
         metrics: &Metrics,
     ) {
         let mut feed = Feed::new(head, &recent);
@@ -132,7 +142,7 @@ impl RoomState {
             feed.on_entry(entry, &mut out);
         }
         self.feed = Some(feed);
-        self.deliver(out, hold_max, metrics);
+        self.deliver(out, metrics);
     }
 
     /// The room is served no longer.
@@ -144,12 +154,7 @@ impl RoomState {
     }
 
     /// Takes what arrived, and delivers what can be delivered.
-    pub(super) fn receive(
-        &mut self,
-        inbound: Vec<Inbound>,
-        hold_max: usize,
-        metrics: &Metrics,
-    ) -> Received {
+    pub(super) fn receive(&mut self, inbound: Vec<Inbound>, metrics: &Metrics) -> Received {
         let mut received = Received::default();
         let mut out = Vec::new();
         for inbound in inbound {
@@ -163,12 +168,12 @@ impl RoomState {
                 Inbound::Gap => received.gap = true,
                 Inbound::Signal(signal) => {
                     // In order with the entries around it.
-                    self.deliver(std::mem::take(&mut out), hold_max, metrics);
-                    self.take_signal(signal, &mut received, metrics);
+                    self.deliver(std::mem::take(&mut out), metrics);
+                    received.typists.extend(self.take_signal(signal, metrics));
                 }
             }
         }
-        self.deliver(out, hold_max, metrics);
+        self.deliver(out, metrics);
         received
     }
 
@@ -180,55 +185,67 @@ impl RoomState {
         }
     }
 
-    fn take_signal(&mut self, signal: Signal, received: &mut Received, metrics: &Metrics) {
+    /// Answers a typist whose time has to be watched.
+    fn take_signal(&mut self, signal: Signal, metrics: &Metrics) -> Option<UserId> {
         match signal {
-            Signal::UserJoined(arrival) => match self.roster.joined(&arrival) {
-                Told::Nothing => {}
-                Told::HowMany => self.occupancy_owed = true,
-                Told::Who => {
-                    let room = self.id.clone();
-                    let (user, at_ms) = (arrival.user, arrival.at_ms);
-                    self.tell(Event::UserJoined { room, user, at_ms }, None, metrics);
-                }
-            },
+            Signal::UserJoined(arrival) => {
+                let told = self.roster.joined(&arrival);
+                let (room, user, at_ms) = (self.id.clone(), arrival.user, arrival.at_ms);
+                self.tell_roster(told, Event::UserJoined { room, user, at_ms }, metrics);
+            }
             Signal::UserLeft(arrival) => {
                 self.typists.remove(&arrival.user);
-                match self.roster.left(&arrival) {
-                    Told::Nothing => {}
-                    Told::HowMany => self.occupancy_owed = true,
-                    Told::Who => {
-                        let room = self.id.clone();
-                        let (user, at_ms) = (arrival.user, arrival.at_ms);
-                        self.tell(Event::UserLeft { room, user, at_ms }, None, metrics);
-                    }
-                }
+                let told = self.roster.left(&arrival);
+                let (room, user, at_ms) = (self.id.clone(), arrival.user, arrival.at_ms);
+                self.tell_roster(told, Event::UserLeft { room, user, at_ms }, metrics);
             }
-            Signal::Typing(typing) => received.typing.push(typing),
+            Signal::Typing(typing) => return self.take_typing(typing, metrics),
             Signal::Probe(_) => {}
             Signal::Unknown(_) => {
                 metrics.unknown_kinds.inc();
             }
         }
+        None
     }
 
-    /// Somebody types, or stopped. Answers whether that is news.
-    pub(super) fn typing(&mut self, typing: &Typing, ttl: Duration, max: usize) -> bool {
-        if !typing.active {
-            return self.typists.remove(&typing.user).is_some();
+    fn tell_roster(&mut self, told: Told, event: Event, metrics: &Metrics) {
+        match told {
+            Told::Nothing => {}
+            Told::Who => self.tell(event, None, metrics),
+            Told::HowMany => self.occupancy_owed = true,
         }
-        if self.typists.len() >= max && !self.typists.contains_key(&typing.user) {
-            return false;
+    }
+
+    /// Answers a typist whose time has to be watched.
+    fn take_typing(&mut self, typing: Typing, metrics: &Metrics) -> Option<UserId> {
+        let Typing { user, active } = typing;
+        let news = if active {
+            if self.typists.len() >= self.config.typing_max && !self.typists.contains_key(&user) {
+                metrics.limit("typing_max");
+                return None;
+            }
+            let until = Instant::now() + self.config.typing_ttl;
+            self.typists.insert(user.clone(), until).is_none()
+        } else {
+            self.typists.remove(&user).is_some()
+        };
+        if news {
+            let event = Event::Typing {
+                room: self.id.clone(),
+                user: user.clone(),
+                active,
+            };
+            self.tell(event, Some(&user), metrics);
         }
-        self.typists
-            .insert(typing.user.clone(), Instant::now() + ttl)
-            .is_none()
+        active.then_some(user)
     }
 
     /// Whether a user's typing need not be published again yet.
-    pub(super) fn types_already(&self, user: &UserId, ttl: Duration) -> bool {
+    pub(super) fn types_already(&self, user: &UserId) -> bool {
+        let half = self.config.typing_ttl / 2;
         self.typists
             .get(user)
-            .is_some_and(|until| *until > Instant::now() + ttl / 2)
+            .is_some_and(|until| *until > Instant::now() + half)
     }
 
     /// Takes out a typist whose time is over.
@@ -241,7 +258,7 @@ impl RoomState {
     }
 
     /// Hands entries to the members.
-    pub(super) fn deliver(&mut self, out: Vec<Arc<Entry>>, hold_max: usize, metrics: &Metrics) {
+    pub(super) fn deliver(&mut self, out: Vec<Arc<Entry>>, metrics: &Metrics) {
         if out.is_empty() {
             return;
         }
@@ -254,7 +271,7 @@ impl RoomState {
         }
         metrics
             .delivered
-            .inc_by(self.members.deliver(&deliveries, hold_max));
+            .inc_by(self.members.deliver(&deliveries, self.config.hold_max));
     }
 
     /// Tells all members something that no log keeps.
@@ -265,13 +282,7 @@ impl RoomState {
     }
 
     /// The log was lost: tells it, and goes on from the new head.
-    pub(super) fn reset(
-        &mut self,
-        event: Event,
-        head: Position,
-        hold_max: usize,
-        metrics: &Metrics,
-    ) {
+    pub(super) fn reset(&mut self, event: Event, head: Position, metrics: &Metrics) {
         metrics.feed_resets.inc();
         self.resets += 1;
         self.tail.clear();
@@ -281,7 +292,7 @@ impl RoomState {
         if let Some(feed) = &mut self.feed {
             feed.reset(head, &mut out);
         }
-        self.deliver(out, hold_max, metrics);
+        self.deliver(out, metrics);
     }
 
     /// What the feed wants done, for one driver at a time.
@@ -313,8 +324,10 @@ impl RoomState {
 /// What a room leaves to its caller.
 #[derive(Debug, Default)]
 pub(super) struct Received {
+    /// Something was lost on the way.
     pub(super) gap: bool,
-    pub(super) typing: Vec<Typing>,
+    /// Typists whose time has to be watched.
+    pub(super) typists: Vec<UserId>,
 }
 
 fn count_step(step: Step, metrics: &Metrics) {

@@ -16,7 +16,7 @@ use crate::presence::Occupant;
 use crate::room_log::{ReadAfter, ReadError};
 use crate::service::Inner;
 use crate::service::housekeeping::Timer;
-use crate::service::room::RoomHub;
+use crate::service::room::{RoomConfig, RoomHub};
 use crate::service::tail::TailBudget;
 use crate::topic::Topic;
 
@@ -25,7 +25,7 @@ use crate::topic::Topic;
 pub(super) struct Rooms {
     by_id: RwLock<HashMap<RoomId, Arc<RoomHub>>>,
     budget: Arc<TailBudget>,
-    roster_max: usize,
+    config: RoomConfig,
 }
 
 impl Rooms {
@@ -33,7 +33,12 @@ impl Rooms {
         Self {
             by_id: RwLock::default(),
             budget: Arc::new(TailBudget::new(limits.tail_max, limits.tail_bytes_max)),
-            roster_max: limits.presence_members_max,
+            config: RoomConfig {
+                roster_max: limits.presence_members_max,
+                hold_max: limits.hold_max,
+                typing_ttl: limits.typing_ttl,
+                typing_max: limits.typing_max,
+            },
         }
     }
 
@@ -50,7 +55,7 @@ impl Rooms {
             return room;
         }
         let mut by_id = self.by_id.write();
-        let new = || RoomHub::new(id.clone(), Arc::clone(&self.budget), self.roster_max);
+        let new = || RoomHub::new(id.clone(), self.config, Arc::clone(&self.budget));
         Arc::clone(by_id.entry(id.clone()).or_insert_with(|| Arc::new(new())))
     }
 
@@ -115,7 +120,7 @@ impl Inner {
         if let Some((count, occupants)) = roster {
             state.roster.replace(count, occupants);
         }
-        state.start_feed(head, recent, self.limits.hold_max, &self.metrics);
+        state.start_feed(head, recent, &self.metrics);
         drop(state);
         self.metrics.rooms.inc();
         self.drive(room);

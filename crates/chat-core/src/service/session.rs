@@ -268,7 +268,7 @@ impl Inner {
             if !state.is_live(connection.id) {
                 return Err(not_joined());
             }
-            active && state.types_already(&connection.user, self.limits.typing_ttl)
+            active && state.types_already(&connection.user)
         };
         if !known {
             let typing = Typing {
