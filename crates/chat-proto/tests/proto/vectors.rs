@@ -71,7 +71,7 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn from_hex(hex: &str) -> Vec<u8> {
-    assert!(hex.len() % 2 == 0, "half a byte: {hex}");
+    assert!(hex.len().is_multiple_of(2), "half a byte: {hex}");
     (0..hex.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
