@@ -31,10 +31,10 @@ use crate::wiring::{self, WiringError};
 /// What the end may take beyond the drain: closing the listener, answering the last requests.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Why a server does not start.
+/// Why a server does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum StartError {
+pub(crate) enum ServeError {
     /// The port cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -44,6 +44,9 @@ pub(crate) enum StartError {
     /// The system lets nobody catch signals.
     #[error("cannot catch SIGTERM: {0}")]
     Signals(io::Error),
+    /// The task that accepts connections has ended: a fault of this program, see its log.
+    #[error("the listener has ended by itself")]
+    ListenerGone,
 }
 
 /// How a server ended.
@@ -58,13 +61,13 @@ pub(crate) enum Ended {
 /// Serves until a signal.
 ///
 /// # Errors
-/// [`StartError`]; once it serves, it does not fail.
-pub(crate) async fn run(config: Config) -> Result<Ended, StartError> {
+/// [`ServeError`]
+pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     if let Some(warning) = warn_of_few_files(raise_open_files()) {
         warn!("{warning}");
     }
     let server = bind(config.listen)?;
-    let mut signals = Signals::catch().map_err(StartError::Signals)?;
+    let mut signals = Signals::catch().map_err(ServeError::Signals)?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector));
     let metrics = Metrics::new(&mut registry);
@@ -83,25 +86,32 @@ pub(crate) async fn run(config: Config) -> Result<Ended, StartError> {
     tasks.close();
     announce(&config, address);
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        // Nobody could connect any more: better to be started again than to look alive.
+        () = tasks.wait() => return Err(ServeError::ListenerGone),
+    };
     info!(
         signal,
         "going: telling everybody, then stopping; once more stops at once"
     );
-    let farewell = async {
+    let farewell = farewell(&service, &stop, &tasks);
+    tokio::select! {
+        () = farewell => Ok(Ended::InPeace),
+        _ = signals.next() => Ok(Ended::AtOnce),
+    }
+}
+
+/// Lets everybody go, then stops listening. Ends in bounded time, whatever happens.
+async fn farewell(service: &ChatService, stop: &CancellationToken, tasks: &TaskTracker) {
+    let going = async {
         service.drain().await;
         stop.cancel();
         tasks.wait().await;
     };
-    let most = config.limits.drain_timeout + 2 * STOP_GRACE;
-    tokio::select! {
-        ended = tokio::time::timeout(most, farewell) => {
-            if ended.is_err() {
-                warn!("stopping although something has not ended in time");
-            }
-            Ok(Ended::InPeace)
-        }
-        _ = signals.next() => Ok(Ended::AtOnce),
+    let most = service.limits().drain_timeout + 2 * STOP_GRACE;
+    if tokio::time::timeout(most, going).await.is_err() {
+        warn!("stopping although something has not ended in time");
     }
 }
 

@@ -217,6 +217,12 @@ fn limits_are_read_from_file_flag_and_environment() {
 }
 
 #[test]
+fn a_time_outside_its_range_is_refused_with_the_range() {
+    let found = mistakes(&["--limit", "node_ttl=1ms"], &[]);
+    assert_eq!(found, ["--limit node_ttl: 1ms is outside 500ms to 10m"]);
+}
+
+#[test]
 fn a_limit_flag_without_a_value_is_a_mistake() {
     let found = mistakes(&["--limit", "lanes"], &[]);
     assert!(
