@@ -4,7 +4,7 @@
 //! and remembered as a gap of its topic, told at once behind what is queued and once more when the
 //! queue has drained, because more may have been dropped in between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ pub fn event_queue(capacity: usize) -> (EventSender, EventStream) {
         queued,
         overflow: Arc::clone(&overflow),
         gaps: Vec::new(),
+        held: VecDeque::new(),
     };
     (EventSender { events, overflow }, stream)
 }
@@ -106,6 +107,8 @@ pub struct EventStream {
     overflow: Arc<Overflow>,
     /// Topics whose gap was told while the queue was full, to be told once more.
     gaps: Vec<Topic>,
+    /// Events that came together with the one that [`Self::next`] answered.
+    held: VecDeque<PubSubEvent>,
 }
 
 impl EventStream {
@@ -115,9 +118,10 @@ impl EventStream {
     /// # Cancel safety
     /// Nothing is lost if the future is dropped.
     pub async fn next_batch(&mut self, into: &mut Vec<PubSubEvent>, max: usize) -> bool {
+        let mut taken = self.held.len();
+        into.extend(self.held.drain(..));
         loop {
             self.take_overflow(into);
-            let mut taken = 0;
             while taken < max {
                 let Ok(event) = self.queued.try_recv() else {
                     break;
@@ -135,7 +139,10 @@ impl EventStream {
             let overflow = Arc::clone(&self.overflow);
             tokio::select! {
                 event = self.queued.recv() => match event {
-                    Some(event) => into.push(event),
+                    Some(event) => {
+                        into.push(event);
+                        taken = 1;
+                    }
                     None => {
                         self.take_overflow(into);
                         return !into.is_empty();
@@ -149,20 +156,16 @@ impl EventStream {
 
     /// Waits for one event; `None` when the broker is gone.
     pub async fn next(&mut self) -> Option<PubSubEvent> {
-        let mut one = Vec::with_capacity(1);
-        while one.is_empty() {
-            if !self.next_batch(&mut one, 1).await {
-                return None;
-            }
+        if let Some(event) = self.held.pop_front() {
+            return Some(event);
         }
-        // More than one can only be gaps: they are kept for the next call.
-        let rest = one.split_off(1);
-        self.gaps
-            .extend(rest.into_iter().filter_map(|event| match event {
-                PubSubEvent::Gap { topic } => Some(topic),
-                PubSubEvent::Envelope(_) | PubSubEvent::Lost | PubSubEvent::Restored => None,
-            }));
-        one.pop()
+        let mut batch = Vec::with_capacity(1);
+        if !self.next_batch(&mut batch, 1).await {
+            return None;
+        }
+        // More than one are gaps and the link: they are kept for the next call.
+        self.held.extend(batch);
+        self.held.pop_front()
     }
 
     fn take_overflow(&mut self, into: &mut Vec<PubSubEvent>) {
@@ -178,5 +181,45 @@ impl EventStream {
             self.gaps.push(topic);
         }
         into.extend(state.link);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pubsub::Publication;
+    use bytes::Bytes;
+
+    fn envelope(byte: u8) -> PubSubEvent {
+        PubSubEvent::Envelope(Publication {
+            topic: Topic::Control,
+            envelope: Bytes::copy_from_slice(&[byte]),
+        })
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_one_at_a_time_gets_all_that_came_while_he_waited() {
+        let (events, mut stream) = event_queue(10);
+        // The first one wakes the waiter; the second one is there when he looks again.
+        let (first, ()) = tokio::join!(stream.next(), async {
+            events.send(envelope(1));
+            events.send(envelope(2));
+        });
+        assert_eq!(first, Some(envelope(1)));
+        assert_eq!(stream.next().await, Some(envelope(2)));
+    }
+
+    #[tokio::test]
+    async fn a_lost_link_behind_a_gap_is_told_to_whoever_takes_one_at_a_time() {
+        let (events, mut stream) = event_queue(1);
+        events.send(envelope(1));
+        events.send(envelope(2));
+        events.send(PubSubEvent::Lost);
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.extend(stream.next().await);
+        }
+        assert!(told.contains(&PubSubEvent::Lost), "{told:?}");
+        assert!(told.contains(&envelope(1)), "{told:?}");
     }
 }
