@@ -1,1 +1,24 @@
-//! PubSub, RoomLog, Presence and Directory over Redis or Valkey
+//! `PubSub`, `RoomLog`, `Presence` and `Directory` over one Redis or Valkey.
+//!
+//! # Layout
+//! - what an operator sets, and what is fixed: `config`, [`limits`]
+//! - names in Redis: `keys`; scripts: `script` and the files in `scripts`
+//! - connections with deadlines: `link`; the store's clock: `store_clock`
+//! - the seams: `pubsub`
+
+pub mod limits;
+
+mod config;
+mod error;
+mod keys;
+
+mod link;
+mod script;
+mod shared;
+mod store_clock;
+
+mod pubsub;
+
+pub use config::{RedisConfig, RedisUrl, SubscribeMode};
+pub use error::ConfigError;
+pub use pubsub::RedisPubSub;

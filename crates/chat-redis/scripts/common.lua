@@ -1,0 +1,2 @@
+local call, pcall_ = redis.call, redis.pcall
+local pack, unpack_ = struct.pack, struct.unpack

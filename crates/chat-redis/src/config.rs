@@ -1,0 +1,171 @@
+//! What an operator may set, with defaults that fit most.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::{ConnectionInfo, IntoConnectionInfo};
+
+use crate::error::ConfigError;
+use crate::limits::PREFIX_BYTES_MAX;
+
+/// Which topics of the broker a node listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SubscribeMode {
+    /// Each wanted topic on its own: a node hears only what it needs.
+    #[default]
+    Rooms,
+    /// One pattern for everything below the prefix, filtered on the node: the global listener.
+    /// Cheaper where every node serves most rooms, because no room is ever subscribed.
+    All,
+}
+
+/// The address of a Redis, with user and password. Neither `Debug` nor `Display` shows them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// Checks that it is one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Url`]
+    pub fn parse(url: &str) -> Result<Self, ConfigError> {
+        let url = Self(url.to_owned());
+        url.connection_info()?;
+        Ok(url)
+    }
+
+    pub(crate) fn connection_info(&self) -> Result<ConnectionInfo, ConfigError> {
+        self.0
+            .as_str()
+            .into_connection_info()
+            // The cause may repeat the password.
+            .map_err(|_| ConfigError::Url(self.to_string()))
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        write!(f, "{scheme}://{host}")
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({self})")
+    }
+}
+
+/// How this node uses a Redis or Valkey.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// Where it is.
+    pub url: RedisUrl,
+    /// What every key and channel begins with. Clusters that share a Redis need different ones.
+    pub prefix: String,
+    /// Connections for appends and publishing, and as many again, but at most 4, for everything
+    /// else. More than lanes is of no use.
+    pub pool_size: usize,
+    /// How long a connection may take to be there.
+    pub connect_timeout: Duration,
+    /// How long anything but an append may take.
+    pub command_timeout: Duration,
+    /// How long a node's presence outlives its last sign of life.
+    pub node_ttl: Duration,
+    /// How long a lost connection still counts as present.
+    pub leave_grace: Duration,
+    /// Entries that a room's log keeps.
+    pub log_max: u64,
+    /// How long a log without traffic is kept.
+    pub log_ttl: Duration,
+    /// How long the log recognises a retried key.
+    pub key_window: Duration,
+    /// Within which time a subscriber that is connected but deaf is replaced.
+    pub probe_interval: Duration,
+    /// Which topics this node listens to.
+    pub subscribe: SubscribeMode,
+    /// Events that wait for the node's dispatcher.
+    pub event_queue: usize,
+}
+
+impl RedisConfig {
+    /// The defaults, for the Redis at `url`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Url`]
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        let limits = chat_core::Limits::default();
+        Ok(Self {
+            url: RedisUrl::parse(url)?,
+            prefix: "chat:".to_owned(),
+            pool_size: limits.lanes,
+            connect_timeout: Duration::from_secs(2),
+            command_timeout: Duration::from_secs(2),
+            node_ttl: limits.node_ttl,
+            leave_grace: limits.leave_grace,
+            log_max: limits.log_max,
+            log_ttl: limits.log_ttl,
+            key_window: limits.key_window,
+            probe_interval: Duration::from_secs(10),
+            subscribe: SubscribeMode::Rooms,
+            event_queue: limits.event_queue,
+        })
+    }
+
+    /// Checks all of it, so that mistakes are told before anything starts.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of the first mistake.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let prefix = self.prefix.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_graphic() && !b"{}*?[]\\".contains(byte);
+        if prefix.is_empty() || prefix.len() > PREFIX_BYTES_MAX || !prefix.iter().all(allowed) {
+            return Err(ConfigError::Prefix);
+        }
+        let positive = [
+            ("connect_timeout", self.connect_timeout),
+            ("command_timeout", self.command_timeout),
+            ("node_ttl", self.node_ttl),
+            ("log_ttl", self.log_ttl),
+            ("key_window", self.key_window),
+            ("probe_interval", self.probe_interval),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, time)| time.as_millis() == 0) {
+            return Err(ConfigError::Zero(name));
+        }
+        if self.pool_size == 0 {
+            return Err(ConfigError::Zero("pool_size"));
+        }
+        if self.log_max == 0 {
+            return Err(ConfigError::Zero("log_max"));
+        }
+        self.url.connection_info().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_address_are_never_shown() {
+        let config = RedisConfig::new("redis://joe:s3cr@t@example.org:6379/2").unwrap();
+        let shown = format!("{config:?} {}", config.url);
+        assert!(shown.contains("example.org:6379/2"), "{shown}");
+        assert!(!shown.contains("s3cr") && !shown.contains("joe"), "{shown}");
+        let wrong = RedisConfig::new("http://joe:secret@host").unwrap_err();
+        assert!(!wrong.to_string().contains("secret"), "{wrong}");
+    }
+
+    #[test]
+    fn prefixes_that_would_break_patterns_or_slots_are_refused() {
+        let mut config = RedisConfig::new("redis://127.0.0.1").unwrap();
+        assert_eq!(config.check(), Ok(()));
+        for bad in ["", "a{b}", "a*", "a b", "é", &"p".repeat(65)] {
+            config.prefix = bad.to_owned();
+            assert_eq!(config.check(), Err(ConfigError::Prefix), "{bad}");
+        }
+    }
+}

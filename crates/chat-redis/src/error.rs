@@ -1,0 +1,62 @@
+//! What can be wrong before anything runs, and how errors of the driver become errors of the
+//! seams.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// The configuration cannot work. Correct it; trying again is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not the address of a Redis.
+    #[error("{0} is not an address like redis://user:password@host:6379/0")]
+    Url(String),
+    /// Not a key prefix.
+    #[error("prefix must be 1 to 64 printable ASCII characters without {{ }} * ? [ ] \\")]
+    Prefix,
+    /// A value that must be above zero is not.
+    #[error("{0} must be above zero")]
+    Zero(&'static str),
+}
+
+/// Why a command was not answered.
+#[derive(Debug, Clone)]
+pub(crate) enum LinkError {
+    /// It was certainly never sent.
+    NotSent(String),
+    /// It was sent, and the answer did not come: the outcome is unknown.
+    Unknown(String),
+}
+
+impl std::fmt::Display for LinkError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotSent(why) | Self::Unknown(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Whether the server refused a command before it did anything.
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::NoPerm
+        ),
+        _ => matches!(
+            error.code(),
+            Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH")
+        ),
+    }
+}
+
+pub(crate) fn is_no_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// The server that answers is no primary (any more): its connections must go.
+pub(crate) fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}

@@ -1,0 +1,173 @@
+//! All names in Redis: keys and channels, in one place.
+//!
+//! Braces are literal bytes: all keys of a room and its channel share a cluster slot. NODE is an
+//! instance id and a generation, so that a node that lost its lease is another one.
+
+use chat_core::{InstanceId, RoomId, Topic, UserId};
+
+/// Makes names below one prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+/// The keys of a room's log.
+#[derive(Debug, Clone)]
+pub(crate) struct LogKeys {
+    pub(crate) log: String,
+    pub(crate) head: String,
+    pub(crate) changed: String,
+    pub(crate) keys_cur: String,
+    pub(crate) keys_prev: String,
+}
+
+/// The keys of one node's presence in a room.
+#[derive(Debug, Clone)]
+pub(crate) struct PresenceKeys {
+    pub(crate) users: String,
+    pub(crate) more: String,
+    pub(crate) occ: String,
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    fn room(&self, room: &RoomId, what: &str) -> String {
+        format!("{}{{{room}}}:{what}", self.prefix)
+    }
+
+    pub(crate) fn log(&self, room: &RoomId) -> LogKeys {
+        LogKeys {
+            log: self.room(room, "log"),
+            head: self.head(room),
+            changed: self.room(room, "changed"),
+            keys_cur: self.room(room, "keys:cur"),
+            keys_prev: self.room(room, "keys:prev"),
+        }
+    }
+
+    pub(crate) fn head(&self, room: &RoomId) -> String {
+        self.room(room, "head")
+    }
+
+    /// User -> since when, in microseconds that are unique in the room: the order of the pages.
+    pub(crate) fn users(&self, room: &RoomId) -> String {
+        self.room(room, "users")
+    }
+
+    pub(crate) fn presence(&self, room: &RoomId, node: &str) -> PresenceKeys {
+        PresenceKeys {
+            users: self.users(room),
+            more: self.room(room, "more"),
+            occ: self.room(room, &format!("occ:{node}")),
+        }
+    }
+
+    pub(crate) fn facts(&self, room: &RoomId) -> String {
+        self.room(room, "room")
+    }
+
+    pub(crate) fn members(&self, room: &RoomId) -> String {
+        self.room(room, "members")
+    }
+
+    pub(crate) fn user_rooms(&self, user: &UserId) -> String {
+        format!("{}user:{{{user}}}:rooms", self.prefix)
+    }
+
+    /// The node's lease.
+    pub(crate) fn lease(&self, node: &str) -> String {
+        format!("{}node:{node}", self.prefix)
+    }
+
+    /// The rooms in which the node may have people.
+    pub(crate) fn node_rooms(&self, node: &str) -> String {
+        format!("{}node:{node}:rooms", self.prefix)
+    }
+
+    /// Nodes that may have something to sweep.
+    pub(crate) fn nodes(&self) -> String {
+        format!("{}nodes", self.prefix)
+    }
+
+    /// The channel of a topic.
+    pub(crate) fn channel(&self, topic: &Topic) -> String {
+        match topic {
+            Topic::Room(room) => format!("{}{{{room}}}", self.prefix),
+            other => format!("{}{other}", self.prefix),
+        }
+    }
+
+    /// The topic of a channel, if it is one of ours.
+    pub(crate) fn topic(&self, channel: &str) -> Option<Topic> {
+        let name = channel.strip_prefix(&self.prefix)?;
+        if let Some(room) = name
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+        {
+            return RoomId::new(room).ok().map(Topic::Room);
+        }
+        match name.parse() {
+            Ok(Topic::Room(_)) | Err(_) => None,
+            Ok(topic) => Some(topic),
+        }
+    }
+
+    /// The pattern of all channels.
+    pub(crate) fn every_channel(&self) -> String {
+        format!("{}*", self.prefix)
+    }
+}
+
+/// The name of a generation of a node.
+pub(crate) fn node_name(instance: InstanceId, generation: u64) -> String {
+    format!("{instance}.{generation}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_and_topics_are_the_same_names() {
+        let keys = Keys::new("chat:");
+        for topic in [
+            Topic::Room(RoomId::new("user:x").unwrap()),
+            Topic::Room(RoomId::new("control").unwrap()),
+            Topic::User(UserId::new("u@x").unwrap()),
+            Topic::Node(InstanceId::random()),
+            Topic::Control,
+        ] {
+            assert_eq!(keys.topic(&keys.channel(&topic)), Some(topic));
+        }
+        for foreign in ["chat:room:x", "other:{x}", "chat:{}", "chat:{a b}", "chat:"] {
+            assert_eq!(keys.topic(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn all_keys_of_a_room_share_the_slot_of_its_channel() {
+        let keys = Keys::new("chat:");
+        let room = RoomId::new("r").unwrap();
+        let log = keys.log(&room);
+        let presence = keys.presence(&room, "node");
+        for key in [
+            log.log,
+            log.head,
+            log.changed,
+            log.keys_cur,
+            log.keys_prev,
+            presence.users,
+            presence.more,
+            presence.occ,
+            keys.facts(&room),
+            keys.members(&room),
+        ] {
+            assert!(key.starts_with("chat:{r}:"), "{key}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Every fixed limit of this crate and the reason for it. What an operator may change is in
+//! [`crate::RedisConfig`].
+
+use std::time::Duration;
+
+/// Longest key prefix. It is repeated in every key.
+pub const PREFIX_BYTES_MAX: usize = 64;
+/// Channels in one SUBSCRIBE. Larger commands hold up Redis and our own PING for milliseconds.
+pub const SUBSCRIBE_CHUNK: usize = 1_000;
+/// Commands in one pipeline of single reads or renewals.
+pub const PIPELINE_CHUNK: usize = 500;
+/// Fields that one HSCAN asks for: a whole big hash would hold up everybody else.
+pub const SCAN_PAGE: usize = 500;
+/// Stream entries that one page script looks at before it hands back a cursor: about 1 ms of Redis.
+pub const PAGE_SCAN_MAX: usize = 1_000;
+/// Entries that a read script fetches at a time, so that the byte limit is noticed in time.
+pub const READ_STEP: usize = 64;
+/// How long after its timeout an append still waits for the answer that the store gave in time.
+pub const APPEND_MARGIN: Duration = Duration::from_millis(250);
+/// How long a checkout waits before it tries again while Redis is away: at most (full jitter).
+pub const CHECKOUT_RETRY_MAX: Duration = Duration::from_millis(100);
+/// First and longest step of the subscriber's backoff (full jitter). Short, because while it waits
+/// every node of the cluster is deaf, and long enough that a thousand nodes do not connect at once.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// The longest step of the backoff.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How long presence outlives the last renewal in Redis, should no sweeper ever come.
+pub const PRESENCE_TTL: Duration = Duration::from_secs(300);
+/// In how many lease renewals all rooms of a node are renewed once: with the default lease every
+/// 100 s, a third of [`PRESENCE_TTL`].
+pub const RENEW_ROUND: usize = 30;
+/// Dead nodes that one sweep looks at.
+pub const SWEEP_NODES_MAX: usize = 100;
+/// People that one sweep counts out before it hands back.
+pub const SWEEP_PEOPLE_MAX: usize = 500;
+/// Rooms of a dead node that are fetched at a time.
+pub const SWEEP_ROOMS_PAGE: usize = 100;
+/// Renewals after a lost lease in which the old generation is entered for sweeping once more: a
+/// command of it may still have been on its way.
+pub const OLD_GENERATION_ROUNDS: u32 = 3;
+/// Locks that keep the presence steps of one room in order.
+pub const ROOM_LOCKS: usize = 256;
+/// TCP keepalive: a dead peer is noticed by the kernel even where nobody writes.
+pub const KEEPALIVE: Duration = Duration::from_secs(10);
+/// The least Redis that has what the scripts need (`XADD NOMKSTREAM`, effects replication).
+pub const VERSION_MIN: (u32, u32) = (6, 2);

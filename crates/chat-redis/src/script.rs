@@ -1,0 +1,51 @@
+//! The Lua scripts, and commands that call them by hash.
+//!
+//! Each script says in its head what it promises; `common.lua` is put before all of them.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Pipeline, ToRedisArgs};
+
+/// A script that Redis runs in one atomic step.
+#[derive(Debug)]
+pub(crate) struct Script {
+    inner: redis::Script,
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script {
+                inner: redis::Script::new(concat!(
+                    include_str!("../scripts/common.lua"),
+                    include_str!(concat!("../scripts/", $file)),
+                )),
+            });
+        )*
+
+        /// A pipeline that loads every script.
+        pub(crate) fn load_all() -> Pipeline {
+            let mut pipe = Pipeline::new();
+            $( pipe.load_script(&$name.inner); )*
+            pipe
+        }
+    };
+}
+
+scripts! {
+    APPEND = "append.lua";
+    OPEN = "open.lua";
+    READ = "read.lua";
+    PAGE = "page.lua";
+    SET_EPOCH = "set_epoch.lua";
+}
+
+impl Script {
+    /// A command that calls it; arguments that are no keys follow.
+    pub(crate) fn call<K: ToRedisArgs>(&self, keys: &[K]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.inner.get_hash()).arg(keys.len()).arg(keys);
+        command
+    }
+}
