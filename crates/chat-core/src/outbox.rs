@@ -271,7 +271,7 @@ impl Outbox {
 
     pub(crate) fn push(&self, frame: Outgoing) -> Pushed {
         let pushed = self.queue.lock().push(frame, &self.limits);
-        self.reader.wake();
+        self.pushed(pushed);
         pushed
     }
 
@@ -290,8 +290,16 @@ impl Outbox {
             }
         }
         drop(queue);
-        self.reader.wake();
+        self.pushed(worst);
         worst
+    }
+
+    fn pushed(&self, pushed: Pushed) {
+        self.reader.wake();
+        // A transport that is held up in a write waits for the close alone.
+        if pushed == Pushed::Overflow {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Holds everything back until [`Outbox::uncork`].

@@ -133,3 +133,20 @@ async fn a_reader_that_waits_is_woken_by_a_push_and_by_a_close() {
     outbox.close(CloseReason::Gone);
     assert_eq!(read.await.unwrap(), (1, Err(CloseReason::Gone)));
 }
+
+#[tokio::test]
+async fn a_transport_that_is_held_up_in_a_write_hears_that_its_outbox_overflowed() {
+    let limits = Limits {
+        outbox_frames_max: 1,
+        ..Limits::default()
+    };
+    let outbox = std::sync::Arc::new(Outbox::new(&limits));
+    let waiting = tokio::spawn({
+        let outbox = std::sync::Arc::clone(&outbox);
+        async move { outbox.until_closed().await }
+    });
+    tokio::task::yield_now().await;
+    outbox.push(answer());
+    assert_eq!(outbox.push(answer()), Pushed::Overflow);
+    assert_eq!(waiting.await.unwrap(), CloseReason::TooSlow);
+}
