@@ -12,6 +12,7 @@ use chat_core::{
     UserId,
 };
 use chat_proto::{ClientFrame, CloseCode, ErrorCode, ErrorObject, Request};
+use futures_util::future::join;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
@@ -53,18 +54,25 @@ where
     let mut bad = BadFrames::new(limits.bad_frames_max);
     // Boxed, because it is over soon and the rest lasts: its space would be kept all the while.
     let greeting = Box::pin(greet(&mut wire, service, &mut bad, user));
-    let end = match timeout(limits.hello_timeout, greeting).await {
+    let (end, running) = match timeout(limits.hello_timeout, greeting).await {
         Ok(Ok((session, hello))) => chat(&mut wire, service, session, hello, bad).await,
-        Ok(Err(end)) => end,
+        Ok(Err(end)) => (end, None),
         Err(_) => {
             service.metrics().limit("hello_timeout");
             let problem = format!("hello did not come within {:?}", limits.hello_timeout);
             refuse(&mut wire, None, &unauthorized(problem));
-            End::Close(CloseReason::Unauthenticated)
+            (End::Close(CloseReason::Unauthenticated), None)
         }
     };
     debug!(?end, "connection ends");
-    Box::pin(part(wire, service, end)).await;
+    // A command that was begun is carried out, though nobody is there for its answer. The engine
+    // bounds the time that it takes.
+    let finished = async {
+        if let Some(running) = running {
+            running.await;
+        }
+    };
+    Box::pin(join(part(wire, service, end), finished)).await;
 }
 
 /// Waits for hello, and lets the client in.
@@ -171,7 +179,7 @@ async fn chat<S>(
     session: Session,
     hello: Running,
     bad: BadFrames,
-) -> End
+) -> (End, Option<Running>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -188,12 +196,14 @@ where
         ending: None,
     };
     let mut batch = Vec::new();
-    loop {
-        match chat.step(&mut batch).await {
-            Ok(()) => {}
-            Err(end) => return end,
+    let end = loop {
+        if let Err(end) = chat.step(&mut batch).await {
+            break end;
         }
-    }
+    };
+    // The session ends here: people leave their rooms before the last frames are written.
+    let Chat { running, .. } = chat;
+    (end, running)
 }
 
 impl<S> Chat<'_, S>
@@ -345,6 +355,9 @@ fn closing_time(reason: CloseReason) -> std::time::Duration {
 }
 
 fn count_closed(service: &ChatService, reason: &'static str) {
+    if reason == CloseReason::TooSlow.as_str() {
+        service.metrics().evicted.inc();
+    }
     let label = ReasonLabel { reason };
     service.metrics().closed.get_or_create(&label).inc();
 }
