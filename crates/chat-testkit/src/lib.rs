@@ -2,6 +2,8 @@
 //!
 //! # Layout
 //! - [`contract`]: the contract of each seam as a suite that any implementation runs
+//! - [`faults`]: wrappers that make any broker or log misbehave, by seed
+//! - [`history`]: did everybody see every acked message, once, in one order?
 //! - [`make`]: names and entries for tests; `wait`: waiting for something, with a limit
 //!
 //! # Example
@@ -14,6 +16,8 @@
 //! ```
 
 pub mod contract;
+pub mod faults;
+pub mod history;
 pub mod make;
 
 mod wait;
