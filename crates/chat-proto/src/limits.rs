@@ -9,7 +9,8 @@ pub const REFLECTED_CHARS_MAX: usize = 100;
 /// How deep `meta` may nest. What is deeper is no annotation of a message any more, and readers
 /// with a recursion limit must be able to take it in.
 pub const META_DEPTH_MAX: usize = 32;
-/// How deep a MessagePack frame may nest where a field is ignored: bounds the stack.
+/// How deep a MessagePack frame may nest, in either direction: bounds the stack. Twice what `meta`
+/// may, so that every frame with one fits.
 pub const FRAME_DEPTH_MAX: usize = 64;
 /// Users that one command may name.
 pub const USERS_PER_COMMAND_MAX: usize = 100;

@@ -16,6 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::codec::Codec;
 use crate::error::ErrorObject;
+use crate::limits::FRAME_DEPTH_MAX;
 
 pub use answers::{
     Changed, Edited, Hello, History, JoinOutcome, Limits, Nothing, Online, Pong, ReadState,
@@ -126,6 +127,10 @@ pub(crate) fn decode(codec: Codec, frame: &[u8]) -> Result<ServerFrame, ReceiveE
 fn parse<'a, T: Deserialize<'a>>(codec: Codec, bytes: &'a [u8]) -> Result<T, ReceiveError> {
     Ok(match codec {
         Codec::Json => serde_json::from_slice(bytes)?,
-        Codec::MsgPack => rmp_serde::from_slice(bytes)?,
+        Codec::MsgPack => {
+            let mut from = rmp_serde::Deserializer::from_read_ref(bytes);
+            from.set_max_depth(FRAME_DEPTH_MAX);
+            T::deserialize(&mut from)?
+        }
     })
 }
