@@ -15,13 +15,13 @@
 //!
 //! # Example
 //! ```no_run
-//! use chat_client::{Client, Options, received::ServerEvent};
+//! use chat_client::{Client, Options, RoomId, Text, received::ServerEvent};
 //!
 //! # async fn chat() -> Result<(), Box<dyn std::error::Error>> {
-//! let general = "general".parse()?;
-//! let options = Options::with_user("alice".parse()?).room("general".parse()?, None);
+//! let general = RoomId::new("general")?;
+//! let options = Options::with_user("alice".parse()?).room(general.clone(), None);
 //! let (client, mut events) = Client::connect("ws://127.0.0.1:8080/ws", options).await?;
-//! client.send(&general, "hello".parse()?).await?;
+//! client.send(&general, Text::new("hello")?).await?;
 //! while let Some(event) = events.next().await {
 //!     if let ServerEvent::Entry(entry) = event {
 //!         println!("{}: {:?}", entry.seq, entry.change);
@@ -45,7 +45,11 @@ mod task;
 mod handshake;
 mod raw;
 
-pub use chat_proto::{Codec, received};
+pub use chat_core::{
+    Command, Credentials, DeviceId, Emoji, Hello, MessageId, MessageKey, Meta, PageFrom, Position,
+    RoomId, SendMessage, Text, UserId,
+};
+pub use chat_proto::{CloseCode, Codec, ErrorCode, ErrorObject, received};
 pub use client::Client;
 pub use error::{CommandError, ConnectError, Disconnected};
 pub use events::Events;

@@ -36,3 +36,6 @@ pub const EVICT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pings without any sign of life after which a connection is dead.
 pub const UNANSWERED_MAX: u8 = 2;
+/// Bytes of a connection's task: with the read buffer it is most of what an idle connection costs,
+/// and it grows unseen with every await. Asserted in debug builds.
+pub const TASK_BYTES_MAX: usize = 2_048;

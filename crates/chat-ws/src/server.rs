@@ -159,7 +159,8 @@ impl Shared {
             return;
         }
         let place = Place(Arc::new(permit));
-        let task = serve_http(Arc::clone(self), socket, peer, place);
+        // Boxed, because each wrapper below would hold it more than once.
+        let task = Box::pin(serve_http(Arc::clone(self), socket, peer, place));
         let task = self.cut.child_token().run_until_cancelled_owned(task);
         self.tasks
             .spawn(task.instrument(debug_span!("http", %peer)));

@@ -18,6 +18,7 @@ use tracing::{Instrument, debug, debug_span};
 
 use crate::connection;
 use crate::http::{Body, Refusal, full};
+use crate::limits;
 use crate::offer::{self, Choice};
 use crate::origin::Origins;
 use crate::query;
@@ -39,7 +40,9 @@ pub(crate) fn upgrade(
         }
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let task = connect(Arc::clone(shared), upgraded, asked, place);
+    // Boxed, because each wrapper below would hold it more than once.
+    let task = Box::pin(connect(Arc::clone(shared), upgraded, asked, place));
+    debug_assert!(std::mem::size_of_val(&*task) <= limits::TASK_BYTES_MAX);
     let task = shared.cut.child_token().run_until_cancelled_owned(task);
     shared
         .tasks
@@ -158,9 +161,9 @@ async fn connect(shared: Arc<Shared>, upgraded: OnUpgrade, asked: Asked, place: 
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         return debug_assert!(false, "the accept loop serves plain TCP only");
     };
-    let limits = shared.service.limits();
+    let frame_bytes_max = shared.service.limits().frame_bytes_max;
     let socket = parts.io.into_inner();
-    let wire = Wire::new(socket, parts.read_buf, asked.codec, limits.frame_bytes_max).await;
+    let wire = Wire::new(socket, parts.read_buf, asked.codec, frame_bytes_max).await;
     connection::run(wire, &shared.service, asked.user).await;
     drop(place);
 }
