@@ -97,7 +97,8 @@ impl Presence for MemoryPresenceNode {
         let now_ms = self.store.clock.now_ms();
         let generation = self.generation();
         let mut state = self.store.state.lock();
-        if state.occupancies() >= self.store.occupancies_max {
+        let is_full = state.occupancies() >= self.store.occupancies_max;
+        if is_full && !state.is_registered(generation, room, user) {
             let limit = self.store.occupancies_max;
             return Err(PresenceError::Unavailable(format!(
                 "{limit} people are somewhere, the limit"

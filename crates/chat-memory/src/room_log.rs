@@ -133,7 +133,6 @@ impl Store {
         entries: Vec<NewEntry>,
         now_ms: Millis,
     ) -> Vec<Result<Appended, AppendError>> {
-        state.keys.rotate(now_ms);
         let keys_fit = self.rooms.has_place_for_keys();
         let topic = Topic::Room(room.clone());
         let append_one = |new: NewEntry| {

@@ -71,6 +71,17 @@ impl State {
         self.occupancies
     }
 
+    pub(super) fn is_registered(
+        &self,
+        generation: Generation,
+        room: &RoomId,
+        user: &UserId,
+    ) -> bool {
+        let registered = self.generations.get(&generation);
+        let here = registered.and_then(|registered| registered.rooms.get(room));
+        here.is_some_and(|here| here.contains(user))
+    }
+
     pub(super) fn join(
         &mut self,
         generation: Generation,
@@ -254,5 +265,25 @@ mod tests {
         assert!(!state.is_empty());
         assert_eq!(state.sweep(other, 100, 100, 10).len(), 1);
         assert!(state.is_empty());
+    }
+
+    #[test]
+    fn people_who_are_elsewhere_too_do_not_hide_those_behind_them() {
+        let mut state = State::default();
+        let mut dead = (InstanceId::random(), 0);
+        let mut other = (InstanceId::random(), 0);
+        state.renew(&mut dead, 0, 100);
+        state.renew(&mut other, 0, 1_000);
+        let (here, alone) = (RoomId::new("a").unwrap(), RoomId::new("b").unwrap());
+        for number in 0..20 {
+            let user = UserId::new(format!("user-{number}")).unwrap();
+            state.join(dead, &here, &user, 0);
+            state.join(other, &here, &user, 0);
+        }
+        let last = UserId::new("last").unwrap();
+        state.join(dead, &alone, &last, 0);
+        let departures = state.sweep(other, 100, 100, 5);
+        assert_eq!(departures.len(), 1);
+        assert_eq!(departures[0].user, last);
     }
 }

@@ -158,9 +158,12 @@ impl Rooms {
             self.bury(slot, state);
             return false;
         }
-        if idle_ms >= self.log_ttl_ms {
-            self.settled(slot, state, |state| state.release(usize::MAX));
-        }
+        self.settled(slot, state, |state| {
+            state.keys.rotate(now_ms);
+            if idle_ms >= self.log_ttl_ms {
+                state.release(usize::MAX);
+            }
+        });
         true
     }
 
@@ -208,9 +211,7 @@ impl Rooms {
     fn sweep(&self, now_ms: Millis) {
         for (room, slot) in self.snapshot() {
             let mut state = slot.state.lock();
-            if self.is_live(&slot, &mut state, now_ms) {
-                self.settled(&slot, &mut state, |state| state.keys.rotate(now_ms));
-            } else {
+            if !self.is_live(&slot, &mut state, now_ms) {
                 drop(state);
                 self.remove(&room, &slot);
             }

@@ -160,9 +160,10 @@ impl Log {
         loop {
             let seq = all.last().map_or(0, |entry| entry.position.seq);
             let read = self.read_after(seq, 500).await;
-            if read.entries.is_empty() {
+            let Some(first) = read.entries.first() else {
                 return all;
-            }
+            };
+            assert!(first.position.seq > seq, "only what is above {seq}");
             all.extend(read.entries);
         }
     }

@@ -1,0 +1,4 @@
+//! The embedded backend from outside: its contracts, and what happens at its limits.
+
+mod contracts;
+mod limits;
