@@ -5,6 +5,9 @@
 //! ends in one reset when the log no longer has what it delivered. It knows no task, no clock and
 //! no store: a driver feeds it and does what it [wants](Feed::want).
 //!
+//! An entry of another epoch is let through only if the log brings it: what once stood where a log
+//! was rolled back fits the chain as well as what stands there now, but for its epoch.
+//!
 //! Invariant: what was delivered is, from the last reset on, a contiguous piece of the log whose
 //! last entry is `last`; an entry is delivered only behind the one whose id is its `prev`.
 //!
@@ -15,40 +18,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::entry::{Entry, EntryHeader};
-use crate::event::ResetReason;
-use crate::ids::EntryId;
+use crate::ids::{EntryId, Epoch};
 use crate::limits::FEED_PENDING_MAX;
 use crate::position::Position;
 use crate::room_log::{Head, ReadAfter};
 
+mod former;
 mod ring;
+mod want;
 
+use former::Former;
 use ring::Ring;
 
-/// What the feed needs from its driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// Nothing.
-    Nothing,
-    /// An entry is late: read the log after a short wait, unless it has arrived by then.
-    ReadSoon,
-    /// Read the log now.
-    ReadNow,
-    /// The chain is broken or doubted: read the log now, from its primary.
-    Verify,
-    /// The log lost what was delivered: settle what comes next and call [`Feed::reset`].
-    Reset(Loss),
-}
-
-/// What a verification found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Loss {
-    /// What clients are told.
-    pub reason: ResetReason,
-    /// The log was rolled back: another entry stands where the last delivered one was, or the
-    /// head is below it. The prover sets a new epoch.
-    pub proved_rollback: bool,
-}
+pub use want::{Loss, Want};
 
 /// Why the log is being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +64,7 @@ pub enum Step {
 pub struct Feed {
     last: Position,
     ring: Ring,
+    former: Former,
     /// Entries that came before the one that they follow, each with the number of reads that had
     /// begun by then.
     pending: BTreeMap<u64, (u32, Arc<Entry>)>,
@@ -104,6 +87,7 @@ impl Feed {
         Self {
             last: head,
             ring,
+            former: Former::default(),
             pending: BTreeMap::new(),
             reads_begun: 0,
             behind: false,
@@ -144,6 +128,13 @@ impl Feed {
         self.ring.oldest()
     }
 
+    /// Whether an epoch is one that it was in before. A log that is in it again was rolled back to
+    /// before it changed.
+    #[must_use]
+    pub fn has_left(&self, epoch: Epoch) -> bool {
+        self.former.has(epoch)
+    }
+
     /// What the driver should do next. The answer stays the same until it does it.
     #[must_use]
     pub fn want(&self) -> Want {
@@ -161,7 +152,11 @@ impl Feed {
 
     /// Takes an entry that arrived from the broker and delivers what can be delivered.
     pub fn on_entry(&mut self, entry: Arc<Entry>, out: &mut Vec<Arc<Entry>>) -> Step {
-        let step = self.classify(&entry.header());
+        let mut step = self.classify(&entry.header());
+        if step == Step::Delivered && entry.position.epoch != self.last.epoch {
+            // Of a life that the log may have lost: only the log itself may bring it.
+            step = Step::Suspicion;
+        }
         match step {
             Step::Delivered if self.lost.is_none() => {
                 self.deliver(entry, out);
@@ -206,20 +201,17 @@ impl Feed {
             self.urgent = true;
             return Step::Gap;
         }
-        if position
-            == (Position {
-                epoch: position.epoch,
-                ..self.last
-            })
-        {
-            // Somebody else proved a rollback that this feed is not part of.
-            self.last.epoch = position.epoch;
+        let same = (position.seq, position.id) == (self.last.seq, self.last.id);
+        // Somebody else proved a rollback that this feed is not part of; or the answer is an old
+        // one, of before.
+        if same && !self.has_left(position.epoch) {
+            self.go_to(position);
         }
         Step::Duplicate
     }
 
     /// The topic lost something, or the link was away: whatever the log has now must be compared.
-    /// For drivers that compare by reading instead of by heads.
+    /// For drivers that compare by reading.
     pub fn on_doubt(&mut self) {
         self.behind = true;
         self.urgent = true;
@@ -269,14 +261,14 @@ impl Feed {
             (_, _, Reason::Gap) => self.suspect = true,
             (_, head, Reason::Suspicion) => {
                 self.suspect = false;
-                self.lost = Some(loss(asked.from, read.anchor, head.as_ref()));
+                self.lost = Some(Loss::found(asked.from, read.anchor, head.as_ref()));
             }
         }
     }
 
     /// Goes on from the head of the log, after [`Want::Reset`]. What is held above it is kept.
     pub fn reset(&mut self, head: Position, out: &mut Vec<Arc<Entry>>) {
-        self.last = head;
+        self.go_to(head);
         self.ring = Ring::new(head);
         (self.behind, self.urgent, self.suspect) = (false, false, false);
         (self.asked, self.lost) = (None, None);
@@ -308,9 +300,22 @@ impl Feed {
             "entries are contiguous"
         );
         debug_assert_eq!(entry.prev, self.last.id, "entries are chained");
-        self.last = entry.position;
+        let mut position = entry.position;
+        if self.has_left(position.epoch) {
+            // Read from the log, of before a change that is known already.
+            position.epoch = self.last.epoch;
+        }
+        self.go_to(position);
         self.ring.push(entry.position.id);
         out.push(entry);
+    }
+
+    fn go_to(&mut self, position: Position) {
+        let left = self.last.epoch;
+        if left != position.epoch {
+            self.former.leave(left, position.epoch);
+        }
+        self.last = position;
     }
 
     fn hold(&mut self, entry: Arc<Entry>) {
@@ -339,9 +344,9 @@ impl Feed {
             };
             let (_, entry) = first.remove();
             match step {
-                (true, true) => self.deliver(entry, out),
-                // Held under a chain that the log does not have.
-                (true, false) => self.suspect = true,
+                (true, true) if entry.position.epoch == self.last.epoch => self.deliver(entry, out),
+                // Held under a chain that the log does not have, or may have lost.
+                (true, _) => self.suspect = true,
                 (false, _) if self.has_delivered(&entry.position) => {}
                 (false, _) => self.suspect = true,
             }
@@ -384,24 +389,15 @@ impl Feed {
 
     fn adopt_epoch(&mut self, asked: Position, head: &Head) {
         if self.last == asked {
-            self.last.epoch = head.position.epoch;
+            self.go_to(Position {
+                epoch: head.position.epoch,
+                ..asked
+            });
         }
     }
 }
 
-fn loss(asked: Position, anchor: Option<EntryId>, head: Option<&Head>) -> Loss {
-    let below = head.is_some_and(|head| head.position.seq < asked.seq);
-    let other = anchor.is_some_and(|id| id != asked.id);
-    let trimmed = head.is_some() && anchor.is_none() && !below;
-    Loss {
-        reason: if trimmed {
-            ResetReason::Trimmed
-        } else {
-            ResetReason::Lost
-        },
-        proved_rollback: below || other,
-    }
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

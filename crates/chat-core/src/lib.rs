@@ -35,6 +35,8 @@ mod event;
 mod metrics;
 
 mod feed;
+#[cfg(test)]
+mod model;
 mod outbox;
 mod reach;
 mod service;

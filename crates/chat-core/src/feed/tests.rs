@@ -1,7 +1,8 @@
-//! The feed, step by step; its properties are in `tests/properties`.
+//! The feed, step by step; its properties are in `properties`.
 
 use super::*;
 use crate::entry::EntryBody;
+use crate::event::ResetReason;
 use crate::ids::{Epoch, InstanceId, RoomId, UserId};
 
 /// A log that tests write by hand.
@@ -192,6 +193,29 @@ fn a_rolled_back_log_is_proved_and_reset_once() {
     assert_eq!(feed.want(), Want::Nothing);
     feed.on_entry(log.append(), &mut out);
     assert_eq!(seqs(&out), vec![1, 2, 3, 5]);
+}
+
+#[test]
+fn what_was_delivered_before_a_reset_is_not_delivered_again_by_a_late_envelope() {
+    let (mut log, mut out) = (Log::new(), Vec::new());
+    let mut feed = Feed::new(log.position(), &[]);
+    let entries = [log.append(), log.append()];
+    for entry in &entries {
+        feed.on_entry(Arc::clone(entry), &mut out);
+    }
+    log.entries.truncate(1);
+    feed.on_head(Some(&log.head()), feed.last());
+    read_wanted(&mut feed, &log, &mut out);
+    assert!(matches!(feed.want(), Want::Reset(_)));
+    log.epoch = Epoch(2);
+    feed.reset(log.head().position, &mut out);
+    // It follows the first entry as well as what the log will have there.
+    let late = Arc::clone(&entries[1]);
+    assert_eq!(feed.on_entry(late, &mut out), Step::Suspicion);
+    read_wanted(&mut feed, &log, &mut out);
+    let second = log.append();
+    assert_eq!(feed.on_entry(second, &mut out), Step::Delivered);
+    assert_eq!((seqs(&out), feed.want()), (vec![1, 2, 2], Want::Nothing));
 }
 
 #[test]

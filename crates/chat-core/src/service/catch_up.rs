@@ -161,7 +161,13 @@ async fn start_epoch(inner: &Arc<Inner>, room: &Arc<RoomHub>) -> Option<Head> {
         }
     }
     let epoch_start = shared.map_or(oldest.max(1), |seq| seq + 1);
-    inner
-        .stored(inner.log.set_epoch(&room.id, known, epoch_start).await)
-        .ok()
+    let head = inner.log.set_epoch(&room.id, known, epoch_start).await;
+    let head = inner.stored(head).ok()?;
+    let epoch = head.position.epoch;
+    if !room.state.lock().feed.as_ref()?.has_left(epoch) {
+        return Some(head);
+    }
+    // Nobody has started one: the log was rolled back to before it came to the epoch that we knew.
+    let head = inner.log.set_epoch(&room.id, epoch, epoch_start).await;
+    inner.stored(head).ok()
 }
