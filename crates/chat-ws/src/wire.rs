@@ -215,3 +215,67 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         while let Ok(1..) = socket.read(&mut discarded).await {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const PING: [u8; 7] = [0x89, 0x81, 0, 0, 0, 0, b'x'];
+
+    /// A wire over a pipe that holds few bytes, so that every write is cut.
+    async fn wire() -> (Wire<DuplexStream>, DuplexStream) {
+        let (here, there) = duplex(8);
+        let wire = Wire::new(here, Bytes::new(), Codec::Json, 1_024).await;
+        (wire, there)
+    }
+
+    #[tokio::test]
+    async fn a_pong_is_written_as_a_whole_before_the_next_frame() {
+        let (mut wire, mut there) = wire().await;
+        there.write_all(&PING).await.unwrap();
+        assert!(matches!(wire.turn(true).await, Ok(Turn::Alive)));
+        wire.push(br#"{"a":"bc"}"#);
+        assert!(wire.try_write().await.unwrap(), "the pipe is full");
+        let mut bytes = [0; 15];
+        let (turn, read) = tokio::join!(wire.turn(true), there.read_exact(&mut bytes));
+        assert!(matches!(turn, Ok(Turn::Written)));
+        read.unwrap();
+        assert_eq!(&bytes, b"\x8a\x01x\x81\x0a{\"a\":\"bc\"}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_something_waits_to_be_written() {
+        let (mut wire, mut there) = wire().await;
+        wire.push(b"0123456789");
+        assert!(wire.try_write().await.unwrap());
+        there.write_all(&PING).await.unwrap();
+        assert!(wire.turn(true).now_or_never().is_none());
+        let mut bytes = [0; 12];
+        let (turn, read) = tokio::join!(wire.turn(true), there.read_exact(&mut bytes));
+        assert!(matches!(turn, Ok(Turn::Written)));
+        read.unwrap();
+        assert!(matches!(wire.turn(true).await, Ok(Turn::Alive)));
+    }
+
+    #[tokio::test]
+    async fn a_close_comes_behind_the_frame_that_is_being_written() {
+        let (mut wire, mut there) = wire().await;
+        wire.push(b"0123456789");
+        assert!(wire.try_write().await.unwrap());
+        let frame = CloseFrame {
+            code: 4000.into(),
+            reason: "x".into(),
+        };
+        let client = async {
+            let mut bytes = Vec::new();
+            there.read_to_end(&mut bytes).await.unwrap();
+            drop(there);
+            bytes
+        };
+        let ((), bytes) = tokio::join!(wire.close(frame), client);
+        assert_eq!(bytes, b"\x81\x0a0123456789\x88\x03\x0f\xa0x");
+    }
+}
