@@ -4,7 +4,7 @@
 //! - what an operator sets, and what is fixed: `config`, [`limits`]
 //! - names in Redis: `keys`; scripts: `script` and the files in `scripts`
 //! - connections with deadlines: `link`; the store's clock: `store_clock`
-//! - the seams: `pubsub`
+//! - the seams: `pubsub`, `room_log`
 
 pub mod limits;
 
@@ -18,7 +18,9 @@ mod shared;
 mod store_clock;
 
 mod pubsub;
+mod room_log;
 
 pub use config::{RedisConfig, RedisUrl, SubscribeMode};
 pub use error::ConfigError;
 pub use pubsub::RedisPubSub;
+pub use room_log::RedisRoomLog;

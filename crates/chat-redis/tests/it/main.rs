@@ -1,4 +1,7 @@
 //! This crate's public API against private redis-servers that the tests kill, pause and cut.
 
+mod contracts;
 mod pubsub;
+mod rates;
+mod room_log;
 mod support;

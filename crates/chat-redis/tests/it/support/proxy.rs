@@ -22,8 +22,12 @@ struct Faults {
     stalled: [bool; 2],
     /// Nothing passes towards the client.
     deaf: [bool; 2],
-    /// Counts up to cut all connections of a kind.
-    cuts: [u32; 2],
+    /// All connections are cut, and new ones at once.
+    refused: [bool; 2],
+    /// Once these bytes have passed towards the server, answers are held back.
+    deaf_after: Option<&'static [u8]>,
+    /// These bytes and whatever follows do not pass towards the server.
+    stalled_at: Option<&'static [u8]>,
 }
 
 pub struct Proxy {
@@ -49,7 +53,7 @@ impl Proxy {
         let shared = Arc::clone(&faults);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, server_port, shared.subscribe()));
+                tokio::spawn(serve(client, server_port, Arc::clone(&shared)));
             }
         });
         Self { port, faults, task }
@@ -61,19 +65,37 @@ impl Proxy {
 
     /// Requests of these connections wait from now on; `false` lets them through, late.
     pub fn stall(&self, kind: Kind, stalled: bool) {
+        self.faults.send_modify(|faults| {
+            faults.stalled[kind.index()] = stalled;
+            faults.stalled_at = None;
+        });
+    }
+
+    /// Requests with `word` in them wait, and what is behind them.
+    pub fn stall_at(&self, word: &'static [u8]) {
         self.faults
-            .send_modify(|faults| faults.stalled[kind.index()] = stalled);
+            .send_modify(|faults| faults.stalled_at = Some(word));
     }
 
     /// Answers and messages on these connections are held back from now on.
     pub fn deafen(&self, kind: Kind, deaf: bool) {
-        self.faults
-            .send_modify(|faults| faults.deaf[kind.index()] = deaf);
+        self.faults.send_modify(|faults| {
+            faults.deaf[kind.index()] = deaf;
+            faults.deaf_after = None;
+        });
     }
 
-    pub fn cut(&self, kind: Kind) {
+    /// Answers are held back once `word` has passed towards the server.
+    pub fn deafen_after(&self, kind: Kind, word: &'static [u8]) {
+        assert_eq!(kind, Kind::Pool, "only pools ask questions");
         self.faults
-            .send_modify(|faults| faults.cuts[kind.index()] += 1);
+            .send_modify(|faults| faults.deaf_after = Some(word));
+    }
+
+    /// Cuts these connections, and new ones at once; `false` lets new ones live.
+    pub fn refuse(&self, kind: Kind, refused: bool) {
+        self.faults
+            .send_modify(|faults| faults.refused[kind.index()] = refused);
     }
 }
 
@@ -83,7 +105,8 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(mut client: TcpStream, server_port: u16, faults: watch::Receiver<Faults>) {
+async fn serve(mut client: TcpStream, server_port: u16, shared: Arc<watch::Sender<Faults>>) {
+    let faults = shared.subscribe();
     let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
         return;
     };
@@ -102,14 +125,18 @@ async fn serve(mut client: TcpStream, server_port: u16, faults: watch::Receiver<
     let (from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
     let mut cut = faults.clone();
-    let cuts = faults.borrow().cuts[index];
     if to_server.write_all(&first).await.is_err() {
         return;
     }
     tokio::select! {
-        () = copy(from_client, to_server, faults.clone(), move |faults| faults.stalled[index]) => {}
-        () = copy(from_server, to_client, faults, move |faults| faults.deaf[index]) => {}
-        _ = cut.wait_for(|faults| faults.cuts[index] > cuts) => {}
+        () = copy(from_client, to_server, faults.clone(), move |faults, bytes| faults.stalled[index] || has(bytes, faults.stalled_at), |bytes| {
+            let word = shared.borrow().deaf_after;
+            if has(bytes, word) {
+                shared.send_modify(|faults| faults.deaf[index] = true);
+            }
+        }) => {}
+        () = copy(from_server, to_client, faults, move |faults, _| faults.deaf[index], |_| {}) => {}
+        _ = cut.wait_for(|faults| faults.refused[index]) => {}
     }
 }
 
@@ -117,15 +144,25 @@ async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut faults: watch::Receiver<Faults>,
-    is_held: impl Fn(&Faults) -> bool,
+    is_held: impl Fn(&Faults, &[u8]) -> bool,
+    pass: impl Fn(&[u8]),
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if faults.wait_for(|faults| !is_held(faults)).await.is_err() {
+        if faults
+            .wait_for(|faults| !is_held(faults, &buffer[..read]))
+            .await
+            .is_err()
+        {
             return;
         }
+        pass(&buffer[..read]);
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }
+}
+
+fn has(bytes: &[u8], word: Option<&[u8]>) -> bool {
+    word.is_some_and(|word| bytes.windows(word.len()).any(|found| found == word))
 }

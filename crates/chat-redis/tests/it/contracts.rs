@@ -1,0 +1,175 @@
+//! The contract suites, run against a private redis-server each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chat_core::{PubSub, RoomId, RoomLog};
+use chat_redis::{RedisConfig, RedisPubSub, RedisRoomLog, SubscribeMode};
+use chat_testkit::contract::pubsub::PubSubHarness;
+use chat_testkit::contract::room_log::RoomLogHarness;
+use tokio::sync::Mutex;
+
+use crate::support::{self, Kind, Proxy, Server};
+
+/// Nodes, each behind a proxy of its own.
+struct Nodes {
+    server: Server,
+    mode: SubscribeMode,
+    proxies: Mutex<Vec<Proxy>>,
+}
+
+impl Nodes {
+    fn start(mode: SubscribeMode) -> Self {
+        Self {
+            server: Server::start(),
+            mode,
+            proxies: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl PubSubHarness for Nodes {
+    async fn node(&self) -> Arc<dyn PubSub> {
+        let mut proxies = self.proxies.lock().await;
+        let proxy = Proxy::start(self.server.port()).await;
+        let mut config = support::config(&proxy.url());
+        config.subscribe = self.mode;
+        config.event_queue = self.queue_capacity();
+        proxies.push(proxy);
+        RedisPubSub::connect(config, support::instance())
+            .await
+            .unwrap()
+    }
+
+    async fn cut(&self, index: usize) {
+        self.proxies.lock().await[index].refuse(Kind::Subscriber, true);
+    }
+
+    async fn restore(&self, index: usize) {
+        self.proxies.lock().await[index].refuse(Kind::Subscriber, false);
+    }
+
+    fn queue_capacity(&self) -> usize {
+        32
+    }
+}
+
+chat_testkit::pubsub_contract!(pubsub_by_rooms, || async {
+    Nodes::start(SubscribeMode::Rooms)
+});
+chat_testkit::pubsub_contract!(pubsub_by_pattern, || async {
+    Nodes::start(SubscribeMode::All)
+});
+
+/// Handles of one log.
+struct Logs {
+    server: Server,
+    announcing: bool,
+}
+
+impl Logs {
+    fn config(&self) -> RedisConfig {
+        let mut config = support::config(&self.server.url());
+        config.log_max = self.log_max();
+        config.key_window = self.key_window();
+        config
+    }
+
+    /// Runs Lua on the keys of a room.
+    fn edit(&self, room: &RoomId, script: &str, seq: u64) {
+        let key = |what: &str| format!("chat:{{{room}}}:{what}");
+        let answer = self.server.run(&[
+            "EVAL",
+            script,
+            "3",
+            &key("log"),
+            &key("head"),
+            &key("changed"),
+            &seq.to_string(),
+        ]);
+        assert_eq!(answer.text(), "1");
+    }
+}
+
+#[async_trait]
+impl RoomLogHarness for Logs {
+    async fn handle(&self) -> Arc<dyn RoomLog> {
+        if !self.announcing {
+            return Arc::new(RedisRoomLog::new(self.config()).unwrap());
+        }
+        let node = RedisPubSub::connect(self.config(), support::instance());
+        Arc::new(RedisRoomLog::announcing_on(&*node.await.unwrap()))
+    }
+
+    async fn subscriber(&self) -> Option<Arc<dyn PubSub>> {
+        let node = RedisPubSub::connect(self.config(), support::instance());
+        Some(node.await.unwrap())
+    }
+
+    fn log_max(&self) -> u64 {
+        200
+    }
+
+    fn key_window(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    async fn set_clock_back(&self, _by: Duration) -> bool {
+        false
+    }
+
+    async fn lose(&self, room: &RoomId) {
+        for key in self.server.keys() {
+            if key.starts_with(&format!("chat:{{{room}}}:")) {
+                self.server.run(&["DEL", &key]);
+            }
+        }
+    }
+
+    async fn roll_back(&self, room: &RoomId, seq: u64) {
+        let script = r"
+            for _, entry in ipairs(redis.call('XRANGE', KEYS[1], (ARGV[1] + 1) .. '-0', '+')) do
+              redis.call('XDEL', KEYS[1], entry[1])
+            end
+            redis.call('XSETID', KEYS[1], ARGV[1] .. '-0')
+            local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][2][2]
+            redis.call('HSET', KEYS[2], 'seq', ARGV[1], 'id', string.sub(last, 19, 26))
+            return 1";
+        self.edit(room, script, seq);
+    }
+
+    async fn trim(&self, room: &RoomId, seq: u64) {
+        let script = r"
+            redis.call('XTRIM', KEYS[1], 'MINID', (ARGV[1] + 1) .. '-0')
+            return 1";
+        self.edit(room, script, seq);
+    }
+
+    async fn stall(&self) -> bool {
+        self.server.pause();
+        true
+    }
+
+    async fn unstall(&self) {
+        self.server.resume();
+    }
+}
+
+chat_testkit::room_log_contract!(announcing_log, || async {
+    Logs {
+        server: Server::start(),
+        announcing: true,
+    }
+});
+chat_testkit::room_log_contract!(silent_log, || async {
+    Logs {
+        server: Server::start(),
+        announcing: false,
+    }
+});
