@@ -409,4 +409,6 @@ impl Outbox {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -258,3 +258,6 @@ fn above(hold: Hold, position: Position) -> Option<Vec<Arc<Delivery>>> {
     let chained = first.is_none_or(|first| first.prev == position.id);
     (chained && !hold.overflowed).then_some(above)
 }
+
+#[cfg(test)]
+mod properties;
