@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, EntryBody, EntryHeader};
 use crate::ids::{EntryId, Epoch, InstanceId, RoomId, UserId};
-use crate::limits::ENVELOPE_BYTES_MAX;
+use crate::limits::{ENVELOPE_BYTES_MAX, ENVELOPE_DEPTH_MAX};
 use crate::position::Position;
 use crate::signal::Signal;
 use crate::topic::Topic;
@@ -209,7 +209,9 @@ fn to_map(value: &impl Serialize) -> Vec<u8> {
 }
 
 fn from_map<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, EnvelopeError> {
-    rmp_serde::from_slice(bytes).map_err(|error| EnvelopeError::Tail(error.to_string()))
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
+    decoder.set_max_depth(ENVELOPE_DEPTH_MAX);
+    T::deserialize(&mut decoder).map_err(|error| EnvelopeError::Tail(error.to_string()))
 }
 
 #[cfg(test)]

@@ -35,6 +35,9 @@ pub const APPEND_ENTRIES_MAX: usize = 64;
 pub const APPEND_BYTES_MAX: usize = 256 * 1024;
 /// Largest envelope that is decoded. A message with everything at its limit is under 32 KiB.
 pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
+/// How deep an envelope's tail may be nested. Ours are three deep; the library's own limit is a
+/// thousand, which is more than the stack of a worker thread takes.
+pub const ENVELOPE_DEPTH_MAX: usize = 16;
 /// Delivered ids that a feed remembers, to know a late double from a foreign entry.
 pub const FEED_RING: usize = 1_024;
 /// Entries that a feed holds while it waits for the one before them.
