@@ -1,0 +1,218 @@
+//! One WebSocket connection, polled by hand.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use anyhow::{Context as _, bail, ensure};
+use chat_proto::Codec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::frame::{self, Kind, Violation};
+use crate::limits::{FRAME_BYTES_MAX, READ_BYTES, WRITE_BYTES_MAX};
+
+/// Bytes that a thread's read buffer must have: what is left of the last read, and the next one.
+pub(crate) const BUFFER_BYTES: usize = FRAME_BYTES_MAX + 16 + READ_BYTES;
+
+/// A server's address.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// As it was given.
+    pub(crate) url: String,
+    address: SocketAddr,
+}
+
+impl Target {
+    /// Reads a URL, and finds its address once, not at every connection.
+    ///
+    /// # Errors
+    /// Not a `ws` URL, not found, or of another machine without `allow_remote`.
+    pub(crate) fn parse(url: &str, allow_remote: bool) -> anyhow::Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
+        ensure!(
+            uri.scheme_str() == Some("ws"),
+            "{url} does not begin with ws://"
+        );
+        let host = uri.host().with_context(|| format!("{url} names no host"))?;
+        let host = host.trim_matches(['[', ']']);
+        let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        if !local && !allow_remote {
+            bail!("{url} is not on this machine; --allow-remote lets you load a server of yours");
+        }
+        let mut addresses = (host, uri.port_u16().unwrap_or(80))
+            .to_socket_addrs()
+            .with_context(|| format!("{url} is not found"))?;
+        let address = addresses.next().context("a name without an address")?;
+        let url = url.to_owned();
+        Ok(Self { url, address })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The server closed it, with this code.
+    Closed(u16),
+    /// The socket ended or failed.
+    Broken(io::Error),
+    /// The server broke the protocol.
+    Violated(&'static str),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(code) => write!(f, "the server closed it with {code}"),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Violated(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<Violation> for Lost {
+    fn from(violation: Violation) -> Self {
+        Self::Violated(violation.0)
+    }
+}
+
+/// A connection after its handshake.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: TcpStream,
+    data: Kind,
+    /// The part of a frame that ended the last read.
+    rest: Vec<u8>,
+    /// What is to be written.
+    out: Vec<u8>,
+}
+
+impl Link {
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    /// The server is not there, or does not want to.
+    pub(crate) async fn connect(target: &Target, codec: Codec) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(target.address).await?;
+        stream.set_nodelay(true)?;
+        let mut request = target.url.as_str().into_client_request()?;
+        let offer = HeaderValue::from_static(codec.subprotocol());
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
+        let config = WebSocketConfig::default().read_buffer_size(1_024);
+        let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
+        let data = if codec.is_text() {
+            Kind::Text
+        } else {
+            Kind::Binary
+        };
+        // A server says nothing before hello, so that tungstenite holds no bytes of it.
+        Ok(Self {
+            stream: socket.into_inner(),
+            data,
+            rest: Vec::new(),
+            out: Vec::new(),
+        })
+    }
+
+    /// Whether more may be pushed.
+    pub(crate) fn has_room(&self) -> bool {
+        self.out.len() < WRITE_BYTES_MAX
+    }
+
+    /// Takes a frame, to be written by the next [`Link::poll_flush`].
+    pub(crate) fn push(&mut self, payload: &[u8]) {
+        let mask = fastrand::u32(..).to_ne_bytes();
+        frame::push(&mut self.out, self.data, payload, mask);
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let mut written = 0;
+        let result = loop {
+            if written == self.out.len() {
+                break Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut self.stream).poll_write(context, &self.out[written..]) {
+                Poll::Ready(Ok(count)) => written += count,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(Lost::Broken(error))),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.out.drain(..written);
+        result
+    }
+
+    /// Reads once, and hands over each frame that is complete. `buffer` may be shared by all
+    /// connections of a thread.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+        mut each: impl FnMut(&[u8]),
+    ) -> Poll<Result<(), Lost>> {
+        let kept = self.rest.len();
+        buffer[..kept].copy_from_slice(&self.rest);
+        let mut read = ReadBuf::new(&mut buffer[kept..kept + READ_BYTES]);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read)).map_err(Lost::Broken)?;
+        let count = read.filled().len();
+        if count == 0 {
+            let end = io::ErrorKind::UnexpectedEof.into();
+            return Poll::Ready(Err(Lost::Broken(end)));
+        }
+        let bytes = &buffer[..kept + count];
+        let mut start = 0;
+        while let Some(frame) = frame::split(&bytes[start..])? {
+            let payload = &bytes[start..][frame.payload.clone()];
+            start += frame.payload.end;
+            match frame.kind {
+                Kind::Text | Kind::Binary => each(payload),
+                Kind::Ping => frame::push(&mut self.out, Kind::Pong, payload, [0; 4]),
+                Kind::Pong => {}
+                Kind::Close => return Poll::Ready(Err(Lost::Closed(close_code(payload)))),
+            }
+        }
+        self.keep(&bytes[start..]);
+        Poll::Ready(Ok(()))
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        self.rest.clear();
+        self.rest.extend_from_slice(rest);
+    }
+}
+
+/// 1005 stands for a close frame without a code (RFC 6455, 7.4.1).
+fn close_code(payload: &[u8]) -> u16 {
+    match payload {
+        [high, low, ..] => u16::from_be_bytes([*high, *low]),
+        _ => 1005,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_other_machines_need_a_flag() {
+        for url in [
+            "ws://127.0.0.1:8080/ws",
+            "ws://[::1]:9/ws",
+            "ws://localhost/ws",
+        ] {
+            assert!(Target::parse(url, false).is_ok(), "{url}");
+        }
+        assert!(Target::parse("ws://192.0.2.1:80/ws", false).is_err());
+        assert!(Target::parse("ws://192.0.2.1:80/ws", true).is_ok());
+        for url in ["", "127.0.0.1", "http://127.0.0.1/ws", "wss://127.0.0.1/ws"] {
+            assert!(Target::parse(url, true).is_err(), "{url}");
+        }
+    }
+}

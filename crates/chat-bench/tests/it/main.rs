@@ -1,0 +1,128 @@
+//! The tool as it is run, against the real server in this process.
+
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use chat_core::{ChatService, Clock, InstanceId, Limits, SystemClock};
+use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
+use chat_ws::{Config, ResponseFuture, Server};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// A server that shares nothing with any other.
+fn start() -> String {
+    let limits = Limits::default();
+    let instance = InstanceId::random();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let memory = MemoryConfig::from(&limits);
+    let broker = MemoryBroker::new(memory.clone());
+    let log = MemoryRoomLog::announcing_on(&broker, memory.clone(), Arc::clone(&clock));
+    let presence = MemoryPresence::new(memory.clone(), Arc::clone(&clock));
+    let directory = MemoryDirectory::new(memory, Arc::clone(&clock));
+    let service = ChatService::builder(Arc::new(broker.node()), Arc::new(presence.node(instance)))
+        .instance(instance)
+        .room_log(Arc::new(log))
+        .directory(Arc::new(directory))
+        .build()
+        .unwrap();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("ws://{}/ws", server.address());
+    let nothing = |_: chat_ws::Request<chat_ws::Incoming>| -> ResponseFuture {
+        Box::pin(async { chat_ws::Response::new(chat_ws::full("")) })
+    };
+    let config = Config::new(&limits);
+    tokio::spawn(server.serve(config, service, Arc::new(nothing), CancellationToken::new()));
+    url
+}
+
+async fn bench(arguments: &str, urls: &[&String]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-bench"));
+    command
+        .args(arguments.split(' '))
+        .args(["--quiet", "--json", "--warmup", "0.1"]);
+    for url in urls {
+        command.args(["--url", url]);
+    }
+    // The servers run meanwhile.
+    let run = tokio::task::spawn_blocking(move || command.output());
+    run.await.unwrap().unwrap()
+}
+
+/// What a run said that found nothing wrong.
+async fn clean(arguments: &str, url: &String) -> Value {
+    let output = bench(arguments, &[url]).await;
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    for fault in [
+        "lost",
+        "doubled",
+        "out_of_order",
+        "unanswered",
+        "unreadable",
+        "absent",
+    ] {
+        assert_eq!(report[fault], 0, "{fault}: {report}");
+    }
+    assert_eq!(report["acked"], report["published"]);
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fanout_delivers_every_message_to_every_member_in_either_codec() {
+    let url = start();
+    for codec in ["json", "msgpack"] {
+        let line =
+            format!("fanout --rooms 2 --members 5 --threads 2 --duration 0.4 --codec {codec}");
+        let report = clean(&line, &url).await;
+        let acked = report["acked"].as_u64().unwrap();
+        assert!(acked > 0);
+        assert_eq!(report["delivered"], acked * 5);
+        assert!(report["latency_us"]["p99"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pingpong_keeps_its_schedule() {
+    let report = clean("pingpong --rate 100 --duration 0.5", &start()).await;
+    assert_eq!(report["delivered"], report["published"]);
+    assert_eq!(report["conditions"]["rate"], 100.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_still_hear_what_is_said_in_the_end() {
+    let report = clean("idle --connections 40 --duration 0.1", &start()).await;
+    assert!(report["delivered"].as_u64().unwrap() >= 40);
+    assert_eq!(report["server_bytes_per_connection"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_is_survived_twice() {
+    let line = "storm --clients 40 --room-size 20 --rate 100 --away 0.2 --rounds 2 --duration 0.2";
+    let report = clean(line, &start()).await;
+    assert_eq!(report["storms_ms"].as_array().unwrap().len(), 2);
+    assert_eq!(report["catch_up_us"]["count"], 80);
+    assert!(report["resumed"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_do_not_share_their_rooms_are_found_out() {
+    let (one, other) = (start(), start());
+    let line = "fanout --members 4 --rate 50 --duration 0.3 --drain-timeout 0.5";
+    let output = bench(line, &[&one, &other]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["lost"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_is_no_result() {
+    let nobody = "ws://127.0.0.1:1/ws".to_owned();
+    let output = bench("fanout --connect-timeout 0.3", &[&nobody]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("0 of 10 connections") && said.contains(&nobody),
+        "{said}"
+    );
+}
