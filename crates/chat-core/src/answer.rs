@@ -11,6 +11,7 @@ use crate::position::Position;
 use crate::presence::Occupant;
 use crate::room::Room;
 use crate::room_log::{Page, Stored};
+use crate::size;
 
 /// The answer to one command.
 #[derive(Debug, Clone)]
@@ -53,15 +54,16 @@ impl Answer {
     pub fn size_hint(&self) -> usize {
         match self {
             Self::Hello(hello) => {
-                let joined = hello
-                    .rooms
-                    .iter()
-                    .filter_map(|(_, result)| result.as_ref().ok());
-                512 + joined.map(JoinResult::size_hint).sum::<usize>()
+                let room = |result: &Result<JoinResult, _>| match result {
+                    Ok(result) => result.size_hint(),
+                    Err(_) => HelloAnswer::ERROR_BYTES,
+                };
+                let rooms = hello.rooms.iter().map(|(_, result)| room(result));
+                512 + rooms.sum::<usize>()
             }
             Self::Joined(result) => result.size_hint(),
             Self::History(page) => page.messages.iter().map(Message::size_hint).sum::<usize>() + 64,
-            Self::Who(who) => 128 + who.occupants.len() * 64,
+            Self::Who(who) => size::FRAME + size::occupants(&who.occupants),
             Self::Sent(_)
             | Self::Edited { .. }
             | Self::Changed { .. }
@@ -86,6 +88,11 @@ pub struct HelloAnswer {
     pub limits: ClientLimits,
     /// What became of the rooms that hello named; what does not fit follows as events.
     pub rooms: Vec<(RoomId, Result<JoinResult, ServiceError>)>,
+}
+
+impl HelloAnswer {
+    /// About how many bytes a room takes that was not joined, its name and the reason.
+    pub(crate) const ERROR_BYTES: usize = 512;
 }
 
 /// The limits that a client must keep to.
@@ -129,12 +136,14 @@ pub struct JoinResult {
 }
 
 impl JoinResult {
-    /// About how many bytes it takes on the wire.
+    /// About how many bytes it takes on the wire, in the codec that needs most.
     #[must_use]
     pub fn size_hint(&self) -> usize {
         let entries: usize = self.entries.iter().map(|entry| entry.size_hint()).sum();
         let messages: usize = self.messages.iter().map(Message::size_hint).sum();
-        entries + messages + self.occupants.len() * 64 + 512
+        // In the answer to hello its room's name stands once more in front of it.
+        let facts = size::room(&self.room) + self.room.id.as_str().len();
+        entries + messages + size::occupants(&self.occupants) + facts + size::FRAME
     }
 
     /// The entries, without what encodes them.

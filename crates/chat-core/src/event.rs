@@ -13,6 +13,7 @@ use crate::message::{Message, Millis};
 use crate::position::Position;
 use crate::presence::Occupant;
 use crate::room::Room;
+use crate::size;
 
 /// What clients are told.
 #[derive(Debug, Clone, PartialEq)]
@@ -233,35 +234,20 @@ impl Delivery {
 }
 
 impl Event {
-    /// About how many bytes it takes on the wire, for the limits of an outbox.
+    /// About how many bytes it takes on the wire, in the codec that needs most.
     fn size_hint(&self) -> u32 {
-        /// Field names, ids and position of a small event.
-        const FRAME: usize = 256;
         let content = match self {
-            Self::Entry(entry) => match &entry.body {
-                EntryBody::MessageAdded {
-                    text,
-                    meta,
-                    mentions,
-                    ..
-                } => {
-                    let text = text.as_deref().map_or(0, str::len);
-                    text + meta.as_deref().map_or(0, str::len) + mentions.len() * 32
-                }
-                EntryBody::MessageUpdated { text, .. } => text.as_deref().map_or(0, str::len),
-                EntryBody::MessageDeleted { .. }
-                | EntryBody::MessageReacted { .. }
-                | EntryBody::RoomUpdated(_)
-                | EntryBody::Unknown { .. } => 0,
-            },
-            Self::Notification(notification) => {
-                notification.message.text.as_deref().map_or(0, str::len)
-            }
+            Self::Entry(entry) => entry_content(entry),
+            Self::Notification(notification) => notification.message.size_hint(),
+            Self::RoomUpdated(room) | Self::RoomAdded(room) => size::room(room),
             Self::Joined(result) => result.size_hint(),
-            Self::Occupancy { occupants, .. } => occupants.as_ref().map_or(0, |all| all.len() * 64),
+            Self::Occupancy { occupants, .. } => {
+                size::occupants(occupants.as_deref().unwrap_or(&[]))
+            }
+            Self::Presence { text, .. } => size::optional(text.as_deref()),
             _ => 0,
         };
-        u32::try_from(FRAME + content).unwrap_or(u32::MAX)
+        u32::try_from(size::FRAME + content).unwrap_or(u32::MAX)
     }
 
     /// Droppable events say under which key a newer one replaces an older one.
@@ -281,4 +267,24 @@ impl Event {
         }
         Some(key.finish())
     }
+}
+
+fn entry_content(entry: &Entry) -> usize {
+    // The room is named twice where a message is added.
+    let names = 2 * entry.room.as_str().len() + entry.actor.as_str().len();
+    let body = match &entry.body {
+        EntryBody::MessageAdded {
+            text,
+            meta,
+            mentions,
+            ..
+        } => size::optional(text.as_deref()) + size::meta(meta.as_ref()) + size::names(mentions),
+        EntryBody::MessageUpdated { text, mentions, .. } => {
+            size::optional(text.as_deref()) + size::names(mentions)
+        }
+        EntryBody::MessageReacted { emoji, .. } => size::escaped(emoji),
+        EntryBody::RoomUpdated(change) => size::room_change(change),
+        EntryBody::MessageDeleted { .. } | EntryBody::Unknown { .. } => 0,
+    };
+    names + body
 }

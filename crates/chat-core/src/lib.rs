@@ -40,6 +40,7 @@ mod model;
 mod outbox;
 mod reach;
 mod service;
+mod size;
 
 pub use answer::{Answer, ClientLimits, HelloAnswer, JoinResult, Sent, Who};
 pub use authenticator::{

@@ -29,6 +29,9 @@ pub const READ_ENTRIES_MAX: usize = 500;
 pub const READ_BYTES_MAX: usize = 256 * 1024;
 /// Most messages of one page of history.
 pub const PAGE_MAX: usize = 200;
+/// Most bytes of a page of history, counted as the client gets them: with all else that may be in
+/// its frame it stays under the 512 KiB that a client must take.
+pub const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Entries of one room in one append call. With 64 the fixed cost of a call is noise.
 pub const APPEND_ENTRIES_MAX: usize = 64;
 /// Bytes of one room in one append call, so that a batch cannot hold up its lane.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{Entry, EntryBody};
 use crate::ids::{MessageId, RoomId, UserId};
 use crate::limits::{EMOJI_BYTES_MAX, META_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::size;
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
@@ -132,16 +133,13 @@ impl Message {
         self.text.is_none()
     }
 
-    /// About how many bytes it takes on the wire.
+    /// About how many bytes it takes on the wire, in the codec that needs most.
     #[must_use]
     pub fn size_hint(&self) -> usize {
-        let users: usize = self
-            .reactions
-            .values()
-            .map(|users| users.len().min(20))
-            .sum();
-        let text = self.text.as_deref().map_or(0, str::len);
-        256 + text + self.meta.as_deref().map_or(0, str::len) + users * 24
+        let names = self.room.as_str().len() + self.from.as_str().len();
+        let content = size::optional(self.text.as_deref()) + size::meta(self.meta.as_ref());
+        let users = size::names(&self.mentions) + size::reactions(&self.reactions);
+        size::FRAME + names + content + users
     }
 
     /// The message that a `message_added` entry adds, or nothing for any other entry.

@@ -188,6 +188,35 @@ pub struct Page {
     pub more: bool,
 }
 
+impl Page {
+    /// Takes away what makes it larger than `bytes_max` on the wire, from the end that a client
+    /// asks for next; at least one message stays.
+    pub(crate) fn trim(&mut self, from: PageFrom, bytes_max: usize) {
+        let mut left = bytes_max;
+        let mut fits = |message: &Message| match left.checked_sub(message.size_hint()) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        let all = self.messages.len();
+        let kept = match from {
+            PageFrom::Before(_) => self.messages.iter().rev().take_while(|it| fits(it)).count(),
+            PageFrom::After(_) => self.messages.iter().take_while(|it| fits(it)).count(),
+        };
+        let kept = kept.max(1);
+        if kept >= all {
+            return;
+        }
+        self.more = true;
+        match from {
+            PageFrom::Before(_) => drop(self.messages.drain(..all - kept)),
+            PageFrom::After(_) => self.messages.truncate(kept),
+        }
+    }
+}
+
 /// Keeps the entries and messages of rooms.
 ///
 /// Entries are contiguous in seq and chained: `prev` is the id of the entry before. Messages are

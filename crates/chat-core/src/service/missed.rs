@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 
 use crate::error::ServiceError;
 use crate::event::{Delivery, Event};
-use crate::limits::{Limits, PAGE_MAX, READ_ENTRIES_MAX};
+use crate::ids::RoomId;
+use crate::limits::{Limits, PAGE_BYTES_MAX, PAGE_MAX, READ_ENTRIES_MAX};
 use crate::message::Message;
 use crate::metrics::ReasonLabel;
 use crate::position::Position;
@@ -171,6 +172,18 @@ impl Inner {
         Ok(position)
     }
 
+    /// A page, as large as an answer may be.
+    pub(super) async fn page(
+        &self,
+        room: &RoomId,
+        from: PageFrom,
+        max: usize,
+    ) -> Result<Page, ServiceError> {
+        let mut page = self.stored(self.log.page(room, from, max).await)?;
+        page.trim(from, PAGE_BYTES_MAX);
+        Ok(page)
+    }
+
     /// The newest messages up to a seq. Equal reads of a storm are one.
     async fn newest_page(
         self: &Arc<Self>,
@@ -181,11 +194,8 @@ impl Inner {
         let (inner, id) = (Arc::clone(self), room.id.clone());
         let read = room.state.lock().page_flight.join(seq, max, move || {
             async move {
-                let page = inner
-                    .log
-                    .page(&id, PageFrom::Before(seq.saturating_add(1)), max)
-                    .await;
-                inner.stored(page).map(Arc::new)
+                let from = PageFrom::Before(seq.saturating_add(1));
+                inner.page(&id, from, max).await.map(Arc::new)
             }
             .boxed()
         });

@@ -292,8 +292,7 @@ impl Inner {
         let max = limit
             .unwrap_or(self.limits.history_default)
             .clamp(1, PAGE_MAX);
-        self.stored(self.log.page(room, from, max).await)
-            .map(Answer::History)
+        self.page(room, from, max).await.map(Answer::History)
     }
 
     async fn who(

@@ -29,6 +29,7 @@ use crate::topic::Topic;
 
 mod delivery;
 mod presence;
+mod regressions;
 mod sending;
 
 fn room() -> RoomId {
@@ -44,6 +45,7 @@ fn user(name: &str) -> UserId {
 struct LogState {
     entries: Vec<Entry>,
     keys: HashMap<(UserId, MessageKey), (Appended, [u8; 16])>,
+    page: Page,
 }
 
 const EPOCH: Epoch = Epoch(77);
@@ -146,7 +148,9 @@ fn mock_log(log: &Log) -> MockRoomLog {
     let state = Arc::clone(log);
     mock.expect_heads()
         .returning(move |rooms| Ok(rooms.iter().map(|_| Some(state.lock().head())).collect()));
-    mock.expect_page().returning(|_, _, _| Ok(Page::default()));
+    let state = Arc::clone(log);
+    mock.expect_page()
+        .returning(move |_, _, _| Ok(state.lock().page.clone()));
     mock
 }
 
