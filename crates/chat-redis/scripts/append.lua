@@ -20,28 +20,25 @@
 -- is half done; announces last, after head, changed and keys. A head that is lost or behind the
 -- stream, and a stream that is lost, begin a new epoch whose seq goes on from what is left.
 local log, head, changed, cur, prev_keys = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local log_max, log_ttl, window = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local channel, fresh = ARGV[5], ARGV[6]
-local FIRST, ZERO = 9, string.rep('\0', 8)
-local EXTRA = { a = 0, o = 0, u = 3, d = 3, r = 4, x = 4 }
+local log_max, window, channel, fresh = tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local FIRST, NOTHING = 9, string.rep('\0', 40)
+-- Arguments of an entry, by its op.
+local SIZE = { a = 6, o = 6, u = 9, d = 9, r = 10, x = 10 }
 
-local now = now_us()
-if now > tonumber(ARGV[1]) then return pack('>I8', now) .. 'L' end
-local now_ms = math.floor(now / 1000)
+if now_us > tonumber(ARGV[1]) then return pack('>I8', now_us) .. 'L' end
 
 local h = call('HMGET', head, 'epoch', 'seq', 'id', 'at', 'start', 'keys_start', 'keys_prev',
   'changed_from', 'renewed')
 local epoch, seq, id, at, start = h[1], tonumber(h[2]), h[3], tonumber(h[4]), h[5]
-local keys_start, keys_prev = tonumber(h[6]), h[7]
-local changed_from, renewed = tonumber(h[8]), tonumber(h[9])
-local new_epoch, wipe, create = false, false, false
+local keys_start, changed_from, renewed = tonumber(h[6]), tonumber(h[8]), tonumber(h[9])
+local new_epoch, wipe, create = false, false, seq == 0
 
 -- Goes on from the newest entry of the stream; false if it has none.
 local function resume_from_stream()
   local last_seq, last_id, last_at = newest(log)
   if not last_seq then return false end
   new_epoch, epoch, start = true, fresh, last_seq + 1
-  seq, id, at = last_seq, last_id, last_at
+  seq, id, at = last_seq, last_id, math.max(last_at, now_ms)
   changed_from = oldest(log)
   return true
 end
@@ -56,292 +53,299 @@ if not epoch then
   keys_start, renewed = nil, nil
   if not resume_from_stream() then
     -- Both are gone, or the room is new.
-    new_epoch, epoch, start = true, fresh, 1
     seq, id, at = 0, fresh, 0
-    wipe, create = true, true
+    resume_from_head()
   end
-elseif seq == 0 then
-  create = true
 end
-at = math.max(at, now_ms)
+if at < now_ms then at = now_ms end
 
 -- Which keys are known. Those of the window before last are not asked any more.
 local windows = keys_start and math.floor((now_ms - keys_start) / window) or 0
-local known = {}
-do
-  local fields, i = {}, FIRST
-  while ARGV[i] do
-    if ARGV[i + 3] ~= '' then fields[#fields + 1] = ARGV[i + 3] end
-    i = i + 6 + EXTRA[ARGV[i]]
-  end
-  local function look(hash)
-    local missing = {}
-    local values = call('HMGET', hash, unpack(fields))
-    for n = 1, #fields do
-      if values[n] then known[fields[n]] = values[n] else missing[#missing + 1] = fields[n] end
-    end
-    fields = missing
-  end
-  if #fields > 0 and windows < 2 then look(cur) end
-  if #fields > 0 and windows < 1 and (keys_prev or not keys_start) then look(prev_keys) end
+local known, fields, i = {}, {}, FIRST
+while ARGV[i] do
+  if ARGV[i + 3] ~= '' then fields[#fields + 1] = ARGV[i + 3] end
+  i = i + SIZE[ARGV[i]]
 end
-
--- The author of a message and what has become of it; nothing if there is no such message.
-local function message(at_seq, message_id)
-  if at_seq < seq - log_max + 1 then return nil end
-  local found = call('XRANGE', log, at_seq .. '-0', at_seq .. '-0')[1]
-  if not found or found[2][3] ~= 'a' or string.sub(found[2][2], 19, 26) ~= message_id then
-    return nil
+local function look(hash)
+  local missing = {}
+  local values = call('HMGET', hash, unpack(fields))
+  for n = 1, #fields do
+    if values[n] then known[fields[n]] = values[n] else missing[#missing + 1] = fields[n] end
   end
-  return found[2][4], call('HGET', changed, at_seq)
+  fields = missing
 end
+if fields[1] and windows < 2 then look(cur) end
+if fields[1] and windows < 1 and (h[7] or not keys_start) then look(prev_keys) end
 
--- What has become of a message is: its id, a flag (d deleted, e edited, - neither), the seq of the
--- last change, and its emoji, each behind its length. The users of each, between blanks, are in a
--- field of their own; so is the newest text.
-local function emoji_of(state)
-  local list, i = {}, 18
-  while i <= #state do
-    local length = string.byte(state, i)
-    list[#list + 1] = string.sub(state, i + 1, i + length)
-    i = i + 1 + length
-  end
-  return list
-end
-
-local function users_field(at_seq, emoji) return at_seq .. 'r' .. emoji end
-
-local function check_reaction(at_seq, state, actor, emoji)
-  local list = state and emoji_of(state) or {}
-  for _, have in ipairs(list) do
-    if have == emoji then
-      local users = call('HGET', changed, users_field(at_seq, emoji)) or ' '
-      if string.find(users, ' ' .. actor .. ' ', 1, true) then return nil end
-      local _, blanks = string.gsub(users, ' ', ' ')
-      return blanks > tonumber(ARGV[8]) and 'U' or nil
-    end
-  end
-  return #list >= tonumber(ARGV[7]) and 'E' or nil
-end
-
-local overlay_written = false
-
-local function put_state(at_seq, message_id, flag, list)
-  local parts = { message_id, flag, pack('>I8', seq) }
-  for _, emoji in ipairs(list) do
-    parts[#parts + 1] = string.char(#emoji) .. emoji
-  end
-  call('HSET', changed, at_seq, table.concat(parts))
-end
-
-local function react(at_seq, message_id, state, actor, emoji, removed)
-  local list = state and emoji_of(state) or {}
-  local field = users_field(at_seq, emoji)
-  local users = call('HGET', changed, field) or ' '
-  local from, to = string.find(users, ' ' .. actor .. ' ', 1, true)
-  if removed and from then
-    users = string.sub(users, 1, from) .. string.sub(users, to + 1)
-  elseif not removed and not from then
-    if users == ' ' then list[#list + 1] = emoji end
-    users = users .. actor .. ' '
-  end
-  if users == ' ' then
-    call('HDEL', changed, field)
-    for n = #list, 1, -1 do
-      if list[n] == emoji then table.remove(list, n) end
-    end
-  else
-    call('HSET', changed, field, users)
-  end
-  put_state(at_seq, message_id, state and string.sub(state, 9, 9) or '-', list)
-end
-
--- Forgets what hangs on a message beside its state.
-local function drop_details(at_seq, state)
-  call('HDEL', changed, at_seq .. 'e')
-  for _, emoji in ipairs(emoji_of(state)) do call('HDEL', changed, users_field(at_seq, emoji)) end
-end
-
--- Carries out what an entry that has just become number seq changes in its message.
-local function change(op, at_seq, message_id, state, actor, emoji, tail)
-  if state and string.sub(state, 9, 9) == 'd' then return end
-  overlay_written = true
-  if not changed_from or at_seq < changed_from then changed_from = at_seq end
-  if op == 'u' then
-    call('HSET', changed, at_seq .. 'e', pack('>I8', at) .. tail)
-    put_state(at_seq, message_id, 'e', state and emoji_of(state) or {})
-  elseif op == 'd' then
-    if state then drop_details(at_seq, state) end
-    -- The tombstone is kept for as long as this entry: entries with the text may outlive the
-    -- message's own.
-    call('HSET', changed, seq .. 'x', at_seq)
-    put_state(at_seq, message_id, 'd', {})
-  else
-    react(at_seq, message_id, state, actor, emoji, op == 'x')
-  end
-end
-
--- Appends one stream entry; answers an error if the store refused the first of the call.
+-- The first XADD of a call is the one that the store may refuse, answered as an error.
 local dirty = false
-local function add(entry_id, op, actor, target, tail)
-  local function xadd()
-    local envelope = '\1\1' .. epoch .. pack('>I8', seq + 1) .. entry_id .. id .. pack('>I8', at)
-      .. tail
-    local args = { 'XADD', log }
-    if not dirty then
-      if not create then args[3] = 'NOMKSTREAM' end
-      args[#args + 1] = 'MAXLEN'
-      args[#args + 1] = '~'
-      args[#args + 1] = log_max
-    end
-    local n = #args
-    args[n + 1], args[n + 2], args[n + 3] = (seq + 1) .. '-0', 'e', envelope
-    if op == 'a' then
-      args[n + 4], args[n + 5] = 'a', actor
-    elseif op == 'u' then
-      args[n + 4], args[n + 5] = 't', target
-    end
-    return dirty and call(unpack(args)) or try(unpack(args)), envelope
+local function xadd(entry_id, op, actor, target, tail)
+  local number = format('%d-0', seq + 1)
+  local envelope = pack('>BBc8I8c8c8I8c0', 1, 1, epoch, seq + 1, entry_id, id, at, tail)
+  -- Every entry has a second field, so that the stream keeps their names once.
+  local name, value = '-', ''
+  if op == 'a' then name, value = 'a', actor elseif op == 'u' then name, value = 't', target end
+  if dirty then
+    return call('XADD', log, number, 'e', envelope, name, value), envelope
+  elseif create then
+    return try('XADD', log, number, 'e', envelope, name, value), envelope
   end
-  local added, envelope = xadd()
+  return try('XADD', log, 'NOMKSTREAM', 'MAXLEN', '~', ARGV[2], number, 'e', envelope, name,
+    value), envelope
+end
+
+-- Appends one stream entry; answers its envelope, and an error if the store refused.
+local function add(entry_id, op, actor, target, tail)
+  local added, envelope = xadd(entry_id, op, actor, target, tail)
   if not added then
     resume_from_head()
-    added, envelope = xadd()
+    added, envelope = xadd(entry_id, op, actor, target, tail)
   elseif added.err and string.find(added.err, 'equal or smaller', 1, true) then
     if resume_from_stream() then
       -- Its newest entries may have been deleted by hand; their ids would be refused for ever.
-      call('XSETID', log, seq .. '-0')
+      call('XSETID', log, format('%d-0', seq))
     else
       call('UNLINK', log)
       resume_from_head()
     end
-    at = math.max(at, now_ms)
-    added, envelope = xadd()
+    added, envelope = xadd(entry_id, op, actor, target, tail)
   end
-  if added.err then return added end
+  if added.err then return nil, added end
   dirty = true
   if wipe then
     call('UNLINK', changed)
     wipe, changed_from = false, nil
   end
-  return nil, envelope
+  return envelope
 end
+
+-- What becomes of messages. Made only for calls that change some.
+--
+-- The state of a message is: its id, a flag (d deleted, e edited, - neither), the seq of the last
+-- change, and its emoji, each behind its length. The users of each, between blanks, are in a field
+-- of their own; so is the newest text.
+local function make_changes()
+  local emoji_max, users_max = tonumber(ARGV[7]), tonumber(ARGV[8])
+  local changes = { written = false }
+
+  local function emoji_of(state)
+    local list, n = {}, 18
+    while state and n <= #state do
+      local length = string.byte(state, n)
+      list[#list + 1] = sub(state, n + 1, n + length)
+      n = n + 1 + length
+    end
+    return list
+  end
+
+  local function users_field(target, emoji) return target .. 'r' .. emoji end
+
+  -- Author and state of a message; nothing if there is no such message.
+  function changes.find(target, message)
+    if tonumber(target) < seq - log_max + 1 then return nil end
+    local found = call('XRANGE', log, target .. '-0', target .. '-0')[1]
+    if not found or found[2][3] ~= 'a' or sub(found[2][2], 19, 26) ~= message then return nil end
+    return found[2][4], call('HGET', changed, target)
+  end
+
+  function changes.is_deleted(state) return state and sub(state, 9, 9) == 'd' end
+
+  -- Why a reaction does not fit.
+  function changes.refuse_reaction(target, state, actor, emoji)
+    local list = emoji_of(state)
+    for _, have in ipairs(list) do
+      if have == emoji then
+        local users = call('HGET', changed, users_field(target, emoji)) or ' '
+        if string.find(users, ' ' .. actor .. ' ', 1, true) then return nil end
+        local _, blanks = string.gsub(users, ' ', ' ')
+        return blanks > users_max and 'U' or nil
+      end
+    end
+    return #list >= emoji_max and 'E' or nil
+  end
+
+  local function put_state(target, message, flag, list)
+    local parts = { message, flag, pack('>I8', seq) }
+    for _, emoji in ipairs(list) do parts[#parts + 1] = string.char(#emoji) .. emoji end
+    call('HSET', changed, target, table.concat(parts))
+  end
+
+  function changes.drop_details(target, state)
+    call('HDEL', changed, target .. 'e')
+    for _, emoji in ipairs(emoji_of(state)) do call('HDEL', changed, users_field(target, emoji)) end
+  end
+
+  local function react(target, message, state, actor, emoji, removed)
+    local list, field = emoji_of(state), users_field(target, emoji)
+    local users = call('HGET', changed, field) or ' '
+    local from, to = string.find(users, ' ' .. actor .. ' ', 1, true)
+    if removed and from then
+      users = sub(users, 1, from) .. sub(users, to + 1)
+    elseif not removed and not from then
+      if users == ' ' then list[#list + 1] = emoji end
+      users = users .. actor .. ' '
+    end
+    if users == ' ' then
+      call('HDEL', changed, field)
+      for n = #list, 1, -1 do
+        if list[n] == emoji then table.remove(list, n) end
+      end
+    else
+      call('HSET', changed, field, users)
+    end
+    put_state(target, message, state and sub(state, 9, 9) or '-', list)
+  end
+
+  -- Carries out what the entry that has just become number seq changes.
+  function changes.apply(op, target, message, state, actor, emoji, tail)
+    if changes.is_deleted(state) then return end
+    changes.written = true
+    local number = tonumber(target)
+    if not changed_from or number < changed_from then changed_from = number end
+    if op == 'u' then
+      call('HSET', changed, target .. 'e', pack('>I8', at) .. tail)
+      put_state(target, message, 'e', emoji_of(state))
+    elseif op == 'd' then
+      changes.drop_details(target, state)
+      -- The tombstone is kept for as long as this entry: entries with the text may outlive the
+      -- message's own.
+      call('HSET', changed, format('%dx', seq), target)
+      put_state(target, message, 'd', {})
+    else
+      react(target, message, state, actor, emoji, op == 'x')
+    end
+  end
+
+  return changes
+end
+local changes
 
 local records, envelopes, key_values = {}, {}, {}
 
--- One entry; answers its record, or an error of the store.
-local function append(i)
-  local op, entry_id, actor, field = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local content, tail = ARGV[i + 4], ARGV[i + 5]
+-- One entry; answers its record, and an error of the store.
+local function append(n)
+  local op, entry_id, actor, field = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
+  local content, tail = ARGV[n + 4], ARGV[n + 5]
   local first = field ~= '' and known[field]
   if first then
-    if string.sub(first, 33) ~= content then return 'C' .. string.rep(ZERO, 5) end
-    return 'D' .. string.sub(first, 1, 32) .. ZERO
+    if sub(first, 33) ~= content then return 'C' .. NOTHING end
+    return 'D' .. sub(first, 1, 32) .. string.rep('\0', 8)
   end
-  local target, message_id, author, state, refusal
-  if EXTRA[op] > 0 then
-    target, message_id = tonumber(ARGV[i + 6]), ARGV[i + 7]
-    local check = ARGV[i + 8]
-    author, state = message(target, message_id)
-    if check ~= '0' then
-      if not author or (state and string.sub(state, 9, 9) == 'd') then
-        refusal = 'N'
-      elseif check == '2' and author ~= actor then
-        refusal = 'F'
-      end
+  local target, message, author, state = ARGV[n + 6], ARGV[n + 7], nil, nil
+  local changing = SIZE[op] > 6
+  if changing then
+    changes = changes or make_changes()
+    local check, refusal = ARGV[n + 8], nil
+    author, state = changes.find(target, message)
+    if check ~= '0' and (not author or changes.is_deleted(state)) then
+      refusal = 'N'
+    elseif check == '2' and author ~= actor then
+      refusal = 'F'
+    elseif op == 'r' and author then
+      refusal = changes.refuse_reaction(target, state, actor, ARGV[n + 9])
     end
-    if op == 'r' and author and not refusal then
-      refusal = check_reaction(target, state, actor, ARGV[i + 9])
-    end
+    if refusal then return refusal .. NOTHING end
   end
-  if refusal then return refusal .. string.rep(ZERO, 5) end
-  local failed, envelope = add(entry_id, op, actor, target, tail)
-  if failed then return failed end
-  local place = pack('>I8', seq + 1) .. pack('>I8', at) .. epoch .. entry_id
-  local record = 'A' .. place .. id
+  local envelope, refused = add(entry_id, op, actor, target, tail)
+  if refused then return nil, refused end
+  local prev = id
   seq, id = seq + 1, entry_id
-  if author then change(op, target, message_id, state, actor, ARGV[i + 9], tail) end
+  local place = pack('>I8I8c8c8', seq, at, epoch, entry_id)
+  if changing and author then
+    changes.apply(op, target, message, state, actor, ARGV[n + 9], tail)
+  end
   if field ~= '' then
-    known[field] = place .. content
+    local value = place .. content
+    known[field] = value
     key_values[#key_values + 1] = field
-    key_values[#key_values + 1] = known[field]
+    key_values[#key_values + 1] = value
   end
   envelopes[#envelopes + 1] = envelope
-  return record
+  return 'A' .. place .. prev
 end
 
-local i = FIRST
+i = FIRST
 while ARGV[i] do
-  local record = append(i)
-  if type(record) == 'table' then
-    -- Refused before anything was written: certainly not appended.
-    return record
-  end
+  local record, refused = append(i)
+  -- Refused before anything was written: certainly not appended.
+  if refused then return refused end
   records[#records + 1] = record
-  i = i + 6 + EXTRA[ARGV[i]]
+  i = i + SIZE[ARGV[i]]
 end
 
 -- Forgets what has become of messages that no read reaches any more, a bounded piece per call.
-local function trim_changed()
-  local min = seq - log_max + 1
-  if not changed_from or changed_from >= min then return end
+local function trim_changed(min)
   local last = math.min(changed_from + 255, min - 1)
-  local fields = {}
+  local wanted = {}
   for n = changed_from, last do
-    fields[#fields + 1] = n
-    fields[#fields + 1] = n .. 'x'
+    wanted[#wanted + 1] = format('%d', n)
+    wanted[#wanted + 1] = format('%dx', n)
   end
-  local values = call('HMGET', changed, unpack(fields))
-  for n = changed_from, last do
-    local state, tombstone = values[(n - changed_from) * 2 + 1], values[(n - changed_from) * 2 + 2]
-    if state and (string.sub(state, 9, 9) ~= 'd' or unpack8('>I8', state, 10) < min) then
-      drop_details(n, state)
-      call('HDEL', changed, n)
+  local values = call('HMGET', changed, unpack(wanted))
+  changes = changes or make_changes()
+  for n = 1, #wanted, 2 do
+    local state, tombstone = values[n], values[n + 1]
+    if state and (not changes.is_deleted(state) or unpack8('>I8', state, 10) < min) then
+      changes.drop_details(wanted[n], state)
+      call('HDEL', changed, wanted[n])
     end
-    if tombstone then call('HDEL', changed, tombstone, n .. 'x') end
+    if tombstone then call('HDEL', changed, tombstone, wanted[n + 1]) end
   end
   changed_from = last + 1
   if call('EXISTS', changed) == 0 then changed_from = nil end
-  return true
+end
+
+-- Keeps the keys of this call, in a window that began where the last one ended.
+local function put_keys(fields_of_head)
+  local begun = not keys_start or windows > 0
+  if windows > 0 then
+    call('UNLINK', prev_keys)
+    -- It may have expired by itself; then there is nothing to keep.
+    if windows == 1 then try('RENAME', cur, prev_keys) else call('UNLINK', cur) end
+    fields_of_head[#fields_of_head + 1] = 'keys_prev'
+    fields_of_head[#fields_of_head + 1] = '1'
+  end
+  call('HSET', cur, unpack(key_values))
+  if begun then
+    keys_start = keys_start and keys_start + windows * window or now_ms
+    fields_of_head[#fields_of_head + 1] = 'keys_start'
+    fields_of_head[#fields_of_head + 1] = format('%d', keys_start)
+    call('PEXPIREAT', cur, format('%d', keys_start + 2 * window))
+  end
 end
 
 if dirty then
-  local trimmed = trim_changed()
-  local fields = { 'seq', seq, 'id', id, 'at', at }
-  local function set(field, value)
-    fields[#fields + 1] = field
-    fields[#fields + 1] = value
+  local log_ttl = tonumber(ARGV[3])
+  local min, trimmed_from = seq - log_max + 1, changed_from
+  if changed_from and changed_from < min then trim_changed(min) end
+  local written = changes and changes.written
+  local set = { 'seq', format('%d', seq), 'id', id, 'at', format('%d', at) }
+  local function put(field, value)
+    set[#set + 1] = field
+    set[#set + 1] = value
   end
   if new_epoch then
-    set('epoch', epoch)
-    set('start', start)
+    put('epoch', epoch)
+    put('start', format('%d', start))
   end
-  if overlay_written or trimmed or new_epoch then
-    if changed_from then set('changed_from', changed_from) else call('HDEL', head, 'changed_from') end
-  end
-  if #key_values > 0 then
-    local begun = not keys_start or windows > 0
-    if windows > 0 then
-      call('UNLINK', prev_keys)
-      -- It may have expired by itself; then there is nothing to keep.
-      if windows == 1 then try('RENAME', cur, prev_keys) else call('UNLINK', cur) end
-      set('keys_prev', 1)
+  if written or new_epoch or trimmed_from ~= changed_from then
+    if changed_from then
+      put('changed_from', format('%d', changed_from))
+    else
+      call('HDEL', head, 'changed_from')
     end
-    keys_start = keys_start and keys_start + windows * window or now_ms
-    if begun then set('keys_start', keys_start) end
-    call('HSET', cur, unpack(key_values))
-    if begun then call('PEXPIREAT', cur, keys_start + 2 * window) end
   end
+  if key_values[1] then put_keys(set) end
   local renew = not renewed or create or now_ms - renewed > log_ttl / 4
-  if renew then set('renewed', now_ms) end
-  call('HSET', head, unpack(fields))
+  if renew then put('renewed', format('%d', now_ms)) end
+  call('HSET', head, unpack(set))
   if renew then
-    call('PEXPIRE', log, log_ttl)
-    call('PEXPIRE', head, 2 * log_ttl)
+    call('PEXPIRE', log, ARGV[3])
+    call('PEXPIRE', head, format('%d', 2 * log_ttl))
   end
-  if overlay_written or (renew and changed_from) then call('PEXPIRE', changed, log_ttl) end
+  if written or (renew and changed_from) then call('PEXPIRE', changed, ARGV[3]) end
   if channel ~= '' then
     for n = 1, #envelopes do call('PUBLISH', channel, envelopes[n]) end
   end
 end
-return pack('>I8', now) .. 'K' .. table.concat(records)
+return pack('>I8', now_us) .. 'K' .. table.concat(records)

@@ -8,7 +8,6 @@
 -- Answers epoch, seq, id, at, epoch_start; nothing if there is no log.
 local log, head, changed = KEYS[1], KEYS[2], KEYS[3]
 local log_ttl, fresh, use = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
-local now_ms = math.floor(now_us() / 1000)
 
 local function renew()
   -- PEXPIRE first: maxmemory must not refuse to renew what is there already.

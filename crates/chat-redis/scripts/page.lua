@@ -31,11 +31,11 @@ end
 local function overlay(at_seq, envelope)
   local state = h[2] and call('HGET', changed, at_seq)
   if not state then return { envelope, '', '', {} } end
-  local text = string.sub(state, 9, 9) == 'e' and call('HGET', changed, at_seq .. 'e') or ''
+  local text = sub(state, 9, 9) == 'e' and call('HGET', changed, at_seq .. 'e') or ''
   local reactions, i = {}, 18
   while i <= #state do
     local length = string.byte(state, i)
-    local emoji = string.sub(state, i + 1, i + length)
+    local emoji = sub(state, i + 1, i + length)
     reactions[#reactions + 1] = emoji
     reactions[#reactions + 1] = call('HGET', changed, at_seq .. 'r' .. emoji) or ''
     i = i + 1 + length

@@ -25,7 +25,7 @@ while from <= last and not full do
     local fields = entry[2]
     local envelope = fields[2]
     if at_seq == seq then
-      anchor = string.sub(envelope, 19, 26)
+      anchor = sub(envelope, 19, 26)
     else
       bytes = bytes + #envelope
       if #envelopes == max or (bytes > bytes_max and #envelopes > 0) then
@@ -44,7 +44,7 @@ local erased = string.rep('0', #envelopes)
 if h[6] and #envelopes > 0 then
   local flags = {}
   for n, state in ipairs(call('HMGET', changed, unpack(subjects))) do
-    flags[n] = (state and string.sub(state, 9, 9) == 'd') and '1' or '0'
+    flags[n] = (state and sub(state, 9, 9) == 'd') and '1' or '0'
   end
   erased = table.concat(flags)
 end

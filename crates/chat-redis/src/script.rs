@@ -13,13 +13,13 @@ pub(crate) struct Script {
 }
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)*) => {
         $(
             $(#[$doc])*
             pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script {
                 inner: redis::Script::new(concat!(
                     include_str!("../scripts/common.lua"),
-                    include_str!(concat!("../scripts/", $file)),
+                    $(include_str!(concat!("../scripts/", $file)),)+
                 )),
             });
         )*
@@ -34,8 +34,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    APPEND = "append.lua";
-    OPEN = "open.lua";
+    APPEND = "stream.lua" "append.lua";
+    OPEN = "stream.lua" "open.lua";
     READ = "read.lua";
     PAGE = "page.lua";
     SET_EPOCH = "set_epoch.lua";
