@@ -1,0 +1,158 @@
+//! What people do.
+
+use chat_tests::ServerProcess;
+
+use crate::chromium::Chromium;
+use crate::proxy::Proxy;
+use crate::tab::Tab;
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(from, text): &(&str, &str)| ((*from).to_owned(), (*text).to_owned());
+    expected.iter().map(owned).collect()
+}
+
+#[tokio::test]
+async fn two_tabs_chat() {
+    let server = ServerProcess::start(&[]);
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    let bob = Tab::open(&mut browser, &server.url(), "bob").await;
+    for tab in [&alice, &bob] {
+        let both = "['alice', 'bob'].every((user) =>
+            document.querySelector(`[data-testid=person][data-user=${user}]`))";
+        tab.wait_until(&mut browser, both).await;
+    }
+
+    alice.say(&mut browser, "hello bob").await;
+    bob.wait_for_message(&mut browser, "hello bob").await;
+    bob.say(&mut browser, "hello alice").await;
+    alice.wait_for_message(&mut browser, "hello alice").await;
+    alice.write(&mut browser, "I am thinking").await;
+    let typing = "document.querySelector('[data-testid=typing]').textContent.includes('alice')";
+    bob.wait_until(&mut browser, typing).await;
+
+    let said = pairs(&[("alice", "hello bob"), ("bob", "hello alice")]);
+    for tab in [&alice, &bob] {
+        assert_eq!(tab.messages(&mut browser).await, said);
+        tab.picture(&mut browser, "two-tabs").await;
+        tab.assert_no_complaints(&browser);
+    }
+}
+
+#[tokio::test]
+async fn who_was_offline_comes_back_without_loss_and_without_doubles() {
+    let server = ServerProcess::start(&[]);
+    let cable = Proxy::start(server.address()).await;
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    let bob = Tab::open(&mut browser, &cable.url(), "bob").await;
+    alice.say(&mut browser, "before").await;
+    bob.wait_for_message(&mut browser, "before").await;
+
+    cable.cut();
+    bob.wait_for_state(&mut browser, "reconnecting").await;
+    for text in ["one", "two", "three"] {
+        alice.say(&mut browser, text).await;
+        alice.wait_for_message(&mut browser, text).await;
+    }
+    bob.say(&mut browser, "said in a tunnel").await;
+    let waits = "document.querySelector('[data-testid=pending]')";
+    bob.wait_until(&mut browser, waits).await;
+    let offline = pairs(&[("alice", "before"), ("waiting", "said in a tunnel")]);
+    assert_eq!(bob.messages(&mut browser).await, offline);
+    bob.picture(&mut browser, "offline").await;
+
+    cable.mend();
+    bob.wait_for_state(&mut browser, "online").await;
+    alice
+        .wait_for_message(&mut browser, "said in a tunnel")
+        .await;
+    alice.say(&mut browser, "after").await;
+    bob.wait_for_message(&mut browser, "after").await;
+    let all = pairs(&[
+        ("alice", "before"),
+        ("alice", "one"),
+        ("alice", "two"),
+        ("alice", "three"),
+        ("bob", "said in a tunnel"),
+        ("alice", "after"),
+    ]);
+    for tab in [&alice, &bob] {
+        assert_eq!(tab.messages(&mut browser).await, all);
+        tab.picture(&mut browser, "back").await;
+        tab.assert_no_complaints(&browser);
+    }
+}
+
+#[tokio::test]
+async fn text_is_shown_as_text() {
+    let server = ServerProcess::start(&[]);
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    let bob = Tab::open(&mut browser, &server.url(), "bob").await;
+    let texts = [
+        "<img src=x onerror=\"window.taken = true\">",
+        "<script>window.taken = true</script>",
+        "</p><b>bold</b> &amp; javascript:alert(1)",
+    ];
+    for text in texts {
+        alice.say(&mut browser, text).await;
+        bob.wait_for_message(&mut browser, text).await;
+    }
+    for tab in [&alice, &bob] {
+        let foreign = "document.querySelectorAll('#messages :is(img, script, b)').length";
+        assert_eq!(tab.look(&mut browser, foreign).await, 0);
+        assert_eq!(tab.look(&mut browser, "typeof taken").await, "undefined");
+        tab.picture(&mut browser, "text").await;
+        tab.assert_no_complaints(&browser);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_edited_reacted_to_and_deleted() {
+    let server = ServerProcess::start(&[]);
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    let bob = Tab::open(&mut browser, &server.url(), "bob").await;
+    alice.say(&mut browser, "helo").await;
+    bob.wait_for_message(&mut browser, "helo").await;
+
+    bob.press(&mut browser, "react", Some("helo")).await;
+    bob.press(&mut browser, "pick", Some("helo")).await;
+    let chip = "document.querySelector('[data-testid=reaction-count]')?.textContent === '1'";
+    alice.wait_until(&mut browser, chip).await;
+
+    alice.press(&mut browser, "edit", Some("helo")).await;
+    let rewrite = "document.querySelector('[data-testid=edit-text]').value = 'hello'";
+    alice.look(&mut browser, rewrite).await;
+    alice.press(&mut browser, "edit-save", None).await;
+    bob.wait_for_message(&mut browser, "hello (edited)").await;
+    bob.picture(&mut browser, "edited").await;
+
+    alice.press(&mut browser, "delete", None).await;
+    let asked = "document.querySelector('[data-testid=dialog]').open";
+    alice.wait_until(&mut browser, asked).await;
+    alice.press(&mut browser, "dialog-ok", None).await;
+    let gone = "document.querySelector('.message.deleted') && !document.body.textContent.includes('hello')";
+    bob.wait_until(&mut browser, gone).await;
+    for tab in [&alice, &bob] {
+        tab.assert_no_complaints(&browser);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_later_finds_everything_as_it_was() {
+    let server = ServerProcess::start(&[]);
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    for n in 0..5 {
+        alice.say(&mut browser, &format!("message {n}")).await;
+    }
+    alice.wait_for_message(&mut browser, "message 4").await;
+    let before = alice.messages(&mut browser).await;
+    let bob = Tab::open(&mut browser, &server.url(), "bob").await;
+    bob.wait_for_message(&mut browser, "message 4").await;
+    assert_eq!(bob.messages(&mut browser).await, before);
+    assert_eq!(before.len(), 5);
+    bob.assert_no_complaints(&browser);
+}
