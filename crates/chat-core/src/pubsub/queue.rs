@@ -1,8 +1,9 @@
 //! The bounded queue between a broker and the dispatcher of its node.
 //!
 //! The sender never waits: a slow node must not hold up the broker. What does not fit is dropped
-//! and remembered as a gap of its topic, told at once behind what is queued and once more when the
-//! queue has drained, because more may have been dropped in between.
+//! and remembered as a gap of its topic, told at once ahead of what is queued and once more when
+//! the queue has drained, because more may have been dropped in between. `Lost` and `Restored` are
+//! never dropped and keep their order: one that finds no place is told behind all that is queued.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub fn event_queue(capacity: usize) -> (EventSender, EventStream) {
     let stream = EventStream {
         queued,
         overflow: Arc::clone(&overflow),
-        gaps: Vec::new(),
+        gaps: BTreeSet::new(),
         held: VecDeque::new(),
     };
     (EventSender { events, overflow }, stream)
@@ -39,12 +40,6 @@ struct Overflowed {
     topics: BTreeSet<Topic>,
     /// The newest `Lost` or `Restored` that found no place: it must not be lost itself.
     link: Option<PubSubEvent>,
-}
-
-impl Overflowed {
-    fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.link.is_none()
-    }
 }
 
 /// The broker's end.
@@ -106,7 +101,7 @@ pub struct EventStream {
     queued: mpsc::Receiver<PubSubEvent>,
     overflow: Arc<Overflow>,
     /// Topics whose gap was told while the queue was full, to be told once more.
-    gaps: Vec<Topic>,
+    gaps: BTreeSet<Topic>,
     /// Events that came together with the one that [`Self::next`] answered.
     held: VecDeque<PubSubEvent>,
 }
@@ -121,7 +116,7 @@ impl EventStream {
         let mut taken = self.held.len();
         into.extend(self.held.drain(..));
         loop {
-            self.take_overflow(into);
+            self.take_gaps(into);
             while taken < max {
                 let Ok(event) = self.queued.try_recv() else {
                     break;
@@ -130,8 +125,7 @@ impl EventStream {
                 taken += 1;
             }
             if taken < max {
-                // Drained: what was dropped while the queue was full is told once more.
-                into.extend(self.gaps.drain(..).map(|topic| PubSubEvent::Gap { topic }));
+                self.drained(into);
             }
             if !into.is_empty() {
                 return true;
@@ -144,7 +138,8 @@ impl EventStream {
                         taken = 1;
                     }
                     None => {
-                        self.take_overflow(into);
+                        self.take_gaps(into);
+                        self.drained(into);
                         return !into.is_empty();
                     }
                 },
@@ -168,19 +163,22 @@ impl EventStream {
         self.held.pop_front()
     }
 
-    fn take_overflow(&mut self, into: &mut Vec<PubSubEvent>) {
-        let mut state = self.overflow.state.lock();
-        if state.is_empty() {
-            return;
-        }
-        let state = std::mem::take(&mut *state);
-        for topic in state.topics {
+    fn take_gaps(&mut self, into: &mut Vec<PubSubEvent>) {
+        let topics = std::mem::take(&mut self.overflow.state.lock().topics);
+        for topic in topics {
             into.push(PubSubEvent::Gap {
                 topic: topic.clone(),
             });
-            self.gaps.push(topic);
+            self.gaps.insert(topic);
         }
-        into.extend(state.link);
+    }
+
+    /// Nothing is queued: what had to wait for that is told.
+    fn drained(&mut self, into: &mut Vec<PubSubEvent>) {
+        // While the link waits, nothing is queued behind it.
+        into.extend(self.overflow.state.lock().link.take());
+        let again = std::mem::take(&mut self.gaps).into_iter();
+        into.extend(again.map(|topic| PubSubEvent::Gap { topic }));
     }
 }
 
@@ -221,5 +219,30 @@ mod tests {
         }
         assert!(told.contains(&PubSubEvent::Lost), "{told:?}");
         assert!(told.contains(&envelope(1)), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_back_is_not_told_before_the_loss_that_is_still_queued() {
+        let (events, mut stream) = event_queue(2);
+        events.send(envelope(1));
+        events.send(PubSubEvent::Lost);
+        assert!(!events.send(PubSubEvent::Restored), "no place for it");
+        let mut told = Vec::new();
+        // One at a time, like a dispatcher whose batches are smaller than the queue.
+        for _ in 0..3 {
+            stream.next_batch(&mut told, 1).await;
+        }
+        let restored = PubSubEvent::Restored;
+        assert_eq!(told, vec![envelope(1), PubSubEvent::Lost, restored]);
+    }
+
+    #[tokio::test]
+    async fn topics_that_lose_something_again_and_again_are_remembered_once() {
+        let (events, mut stream) = event_queue(2);
+        for _ in 0..100 {
+            while events.send(envelope(1)) {}
+            stream.next_batch(&mut Vec::new(), 1).await;
+        }
+        assert_eq!(stream.gaps.len(), 1);
     }
 }
