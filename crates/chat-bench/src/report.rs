@@ -178,7 +178,7 @@ impl fmt::Display for Report {
             behind,
             ..
         } = self.seen.sums;
-        writeln!(f, "{} {}", self.scenario, self.conditions)?;
+        self.fmt_conditions(f)?;
         let Self {
             connections,
             connects_per_s,
@@ -227,6 +227,26 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn fmt_conditions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = &self.conditions;
+        let rate = match all["rate"].as_f64() {
+            Some(rate) => format!("{rate} messages/s in each"),
+            None => format!("a window of {}", all["window"]),
+        };
+        writeln!(
+            f,
+            "{:13} {} rooms of {}, {} publishers in each, {rate}, {} bytes, {}, {} servers, {} threads",
+            self.scenario,
+            all["rooms"],
+            all["members"],
+            all["publishers"],
+            all["bytes"],
+            all["codec"].as_str().unwrap_or_default(),
+            all["urls"].as_array().map_or(0, Vec::len),
+            all["threads"],
+        )
+    }
+
     fn fmt_measured(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(measured) = &self.measured else {
             return Ok(());

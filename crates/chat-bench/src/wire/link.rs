@@ -198,7 +198,66 @@ fn close_code(payload: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// A link without a handshake, and the server's end of it.
+    async fn pair() -> (Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stream, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let link = Link {
+            stream: stream.unwrap(),
+            data: Kind::Text,
+            rest: Vec::new(),
+            out: Vec::new(),
+        };
+        (link, accepted.unwrap().0)
+    }
+
+    async fn read(link: &mut Link, buffer: &mut [u8]) -> Result<Vec<Vec<u8>>, Lost> {
+        let mut frames = Vec::new();
+        poll_fn(|context| link.poll_read(context, buffer, |frame| frames.push(frame.to_vec())))
+            .await?;
+        Ok(frames)
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_comes_in_pieces_is_put_together() {
+        let (mut link, mut server) = pair().await;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let bytes = b"\x81\x05hello\x82\x05world\x81\x01!";
+        let mut frames = Vec::new();
+        for piece in bytes.chunks(4) {
+            server.write_all(piece).await.unwrap();
+            frames.extend(read(&mut link, &mut buffer).await.unwrap());
+            // Another connection uses the same buffer in between.
+            buffer.fill(0xff);
+        }
+        assert_eq!(frames, [&b"hello"[..], b"world", b"!"]);
+    }
+
+    #[tokio::test]
+    async fn pings_are_answered_and_a_close_ends_it_with_its_code() {
+        let (mut link, mut server) = pair().await;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        server.write_all(b"\x89\x02hi").await.unwrap();
+        assert!(read(&mut link, &mut buffer).await.unwrap().is_empty());
+        poll_fn(|context| link.poll_flush(context)).await.unwrap();
+        let mut pong = [0; 8];
+        server.read_exact(&mut pong).await.unwrap();
+        assert_eq!(&pong, b"\x8a\x82\0\0\0\0hi");
+        server.write_all(b"\x88\x02\x0f\xa8").await.unwrap();
+        let lost = read(&mut link, &mut buffer).await;
+        assert!(matches!(lost, Err(Lost::Closed(4008))), "{lost:?}");
+        drop(server);
+        let lost = read(&mut link, &mut buffer).await;
+        assert!(matches!(lost, Err(Lost::Broken(_))), "{lost:?}");
+    }
 
     #[test]
     fn servers_of_other_machines_need_a_flag() {
