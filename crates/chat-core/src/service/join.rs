@@ -74,6 +74,7 @@ impl Inner {
             match joining.round(&registered, tell).await {
                 Ok(true) => {
                     self.attend(&registered.room);
+                    self.drive(&registered.room);
                     return Ok(());
                 }
                 Ok(false) => {}
@@ -212,7 +213,17 @@ impl Joining<'_> {
         self.inner.metrics.delivered.inc_by(above.len() as u64);
         self.inner.metrics.joins.inc();
         let last = above.last().and_then(|last| last.entry());
-        let after = last.map_or(position.seq, |last| last.position.seq);
+        let at = last.map_or(position, |last| last.position);
+        let mut after = Some(at);
+        if let Some(feed) = &mut state.feed {
+            let last = feed.last();
+            if (at.seq, at.id) == (last.seq, last.id) {
+                after = None;
+            } else {
+                // The log, which told him where he stands, knows more than this node, or less.
+                feed.on_doubt();
+            }
+        }
         if state.members.go_live(self.connection.id, after) {
             state.attendance.join(&self.connection.user);
         }

@@ -176,6 +176,9 @@ impl Batch {
             .append(self.calls, inner.limits.append_timeout)
             .await;
         let batch = unpublished(&rooms, &copies, &outcomes);
+        if !announces {
+            inner.unannounced.add(&in_doubt(&rooms, &outcomes));
+        }
         // The ack says that the log has it, not that anybody was told: a broker that is away must
         // not hold it up.
         for (waiters, outcomes) in self.waiters.into_iter().zip(outcomes) {
@@ -270,6 +273,17 @@ fn unpublished(
     batch
 }
 
+/// Rooms whose log may have taken something and did not say so. Its envelope cannot be made, and a
+/// retry is a duplicate that nobody publishes: others learn of it by the room's head.
+fn in_doubt(rooms: &[RoomId], outcomes: &[Vec<Result<Appended, AppendError>>]) -> Vec<RoomId> {
+    let is_unknown = |outcome: &Result<_, _>| matches!(outcome, Err(AppendError::Unavailable(_)));
+    let doubted = rooms
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcomes)| outcomes.iter().any(is_unknown));
+    doubted.map(|(room, _)| room.clone()).collect()
+}
+
 async fn publish(inner: &Arc<Inner>, batch: Vec<Publication>, rooms: &[RoomId]) {
     if batch.is_empty() {
         return;
@@ -293,6 +307,9 @@ pub(super) struct Unannounced {
 
 impl Unannounced {
     fn add(&self, rooms: &[RoomId]) {
+        if rooms.is_empty() {
+            return;
+        }
         self.rooms.lock().extend(rooms.iter().cloned());
         self.added.notify_one();
     }

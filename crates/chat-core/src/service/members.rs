@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::event::Delivery;
+use crate::event::{Delivery, Event, ResetReason};
 use crate::ids::{ConnectionId, UserId};
 use crate::outbox::Pushed;
+use crate::position::Position;
 use crate::service::connection::Connection;
 
 /// How a connection stands in a room.
@@ -17,8 +18,9 @@ use crate::service::connection::Connection;
 enum Standing {
     /// It is being told what it missed; what comes meanwhile is held.
     CatchingUp(Hold),
-    /// It receives every entry above `after`, as it is delivered.
-    Live { after: u64 },
+    /// It receives every entry, as it is delivered; from behind `after` on, if it came to stand
+    /// elsewhere than the node does.
+    Live { after: Option<Position> },
 }
 
 /// What came while a connection was catching up.
@@ -83,8 +85,9 @@ impl Members {
         }
     }
 
-    /// The connection has caught up to `after`. Answers whether it is new in the room.
-    pub(super) fn go_live(&mut self, id: ConnectionId, after: u64) -> bool {
+    /// The connection has caught up to `after`, or to where the node stands. Answers whether it is
+    /// new in the room.
+    pub(super) fn go_live(&mut self, id: ConnectionId, after: Option<Position>) -> bool {
         let Some(member) = self
             .index
             .get(&id)
@@ -110,17 +113,20 @@ impl Members {
     /// Hands entries to every connection: to those that catch up by holding them. Answers how
     /// many frames were queued.
     pub(super) fn deliver(&mut self, entries: &[Arc<Delivery>], hold_max: usize) -> u64 {
-        let Some(first) = entries.first().and_then(|first| first.entry()) else {
-            return 0;
-        };
-        let first = first.position.seq;
         let mut queued = 0;
         for member in &mut self.members {
             match &mut member.standing {
                 Standing::Live { after } => {
-                    // A connection that came from another node may know more than this one.
-                    let known = usize::try_from((*after + 1).saturating_sub(first)).unwrap_or(0);
-                    let news = entries.get(known..).unwrap_or_default();
+                    let reset;
+                    let news = match after.map_or(Fit::Behind(entries), |at| fit(at, entries)) {
+                        Fit::NotYet => continue,
+                        Fit::Behind(news) => news,
+                        Fit::No(event) => {
+                            reset = [event];
+                            &reset
+                        }
+                    };
+                    *after = None;
                     if !news.is_empty() {
                         // A full outbox closes itself; its transport then ends the session.
                         member.connection.outbox.push_events(news);
@@ -152,15 +158,52 @@ impl Members {
         queued
     }
 
-    /// Whoever stands above the new head of a lost log goes on from there.
-    pub(super) fn reset(&mut self, head: u64) {
+    /// The log was lost: everybody goes on from where the node does.
+    pub(super) fn reset(&mut self) {
         for member in &mut self.members {
             match &mut member.standing {
-                Standing::Live { after } => *after = head,
+                Standing::Live { after } => *after = None,
                 Standing::CatchingUp(hold) => *hold = Hold::default(),
             }
         }
     }
+}
+
+/// How delivered entries fit behind where a connection stands.
+enum Fit<'a> {
+    /// They end below it.
+    NotYet,
+    /// These of them follow it.
+    Behind(&'a [Arc<Delivery>]),
+    /// It stands in a life of the log that they are not of. It is told that it was reset.
+    No(Arc<Delivery>),
+}
+
+fn fit(at: Position, entries: &[Arc<Delivery>]) -> Fit<'_> {
+    let (first, last) = (
+        entries.first().and_then(|first| first.entry()),
+        entries.last().and_then(|last| last.entry()),
+    );
+    let (Some(first), Some(last)) = (first, last) else {
+        return Fit::NotYet;
+    };
+    if last.position.seq < at.seq {
+        return Fit::NotYet;
+    }
+    let known = usize::try_from((at.seq + 1).saturating_sub(first.position.seq)).unwrap_or(0);
+    let news = entries.get(known..).unwrap_or_default();
+    let follows = match news.first().and_then(|next| next.entry()) {
+        Some(next) => next.position.seq == at.seq + 1 && next.prev == at.id,
+        None => last.position.id == at.id,
+    };
+    if follows {
+        return Fit::Behind(news);
+    }
+    Fit::No(Delivery::new(Event::Reset {
+        room: last.room.clone(),
+        reason: ResetReason::Lost,
+        position: last.position,
+    }))
 }
 
 impl Hold {
@@ -175,5 +218,84 @@ impl Hold {
             return;
         }
         self.deliveries.extend_from_slice(entries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::authenticator::Identity;
+    use crate::limits::Limits;
+    use crate::model::ModelLog;
+    use crate::outbox::Outgoing;
+
+    fn live_at(after: Option<Position>) -> (Members, Arc<Connection>) {
+        let identity = Identity::of(UserId::new("u").unwrap());
+        let connection = Arc::new(Connection::new(identity, &Limits::default()));
+        let mut members = Members::default();
+        members.hold(&connection);
+        members.go_live(connection.id, after);
+        (members, connection)
+    }
+
+    fn deliver(members: &mut Members, log: &ModelLog, above: u64, count: usize) {
+        let entries = log.read_after(above, count).entries.into_iter();
+        let entries = entries.map(|entry| Delivery::new(Event::Entry(Arc::new(entry))));
+        members.deliver(&entries.collect::<Vec<_>>(), 10);
+    }
+
+    /// What a connection was told: the seqs of entries; 1,000 more for a reset.
+    fn heard(connection: &Connection) -> Vec<u64> {
+        let mut frames = Vec::new();
+        let taken = connection.outbox.next_batch(&mut frames, 100);
+        assert!(taken.now_or_never().is_none_or(|taken| taken.is_ok()));
+        let seq = |frame: &Outgoing| match frame {
+            Outgoing::Event(delivery) => match delivery.event() {
+                Event::Entry(entry) => entry.position.seq,
+                Event::Reset { position, .. } => position.seq + 1_000,
+                other => panic!("{other:?}"),
+            },
+            other @ Outgoing::Answer { .. } => panic!("{other:?}"),
+        };
+        frames.iter().map(seq).collect()
+    }
+
+    #[test]
+    fn whoever_knows_more_than_the_node_gets_only_what_follows_that() {
+        let mut log = ModelLog::default();
+        let entries: Vec<_> = (0..5).map(|_| log.append()).collect();
+        let (mut members, connection) = live_at(Some(entries[2].position));
+        deliver(&mut members, &log, 0, 2);
+        deliver(&mut members, &log, 2, 2);
+        deliver(&mut members, &log, 4, 1);
+        assert_eq!(heard(&connection), [4, 5]);
+    }
+
+    #[test]
+    fn whoever_stands_in_a_life_that_the_log_lost_is_reset_and_not_given_what_does_not_follow() {
+        let mut log = ModelLog::default();
+        log.append();
+        let lost = [log.append(), log.append()];
+        for stands_at in lost {
+            let mut log = ModelLog::default();
+            (0..2).for_each(|_| drop(log.append()));
+            assert!(log.roll_back(1));
+            (0..4).for_each(|_| drop(log.append()));
+            let (mut members, connection) = live_at(Some(stands_at.position));
+            deliver(&mut members, &log, 1, 3);
+            deliver(&mut members, &log, 4, 1);
+            assert_eq!(heard(&connection), [1_004, 5]);
+        }
+    }
+
+    #[test]
+    fn whoever_stands_below_the_node_in_a_log_that_was_refilled_is_reset() {
+        let mut log = ModelLog::default();
+        let entries: Vec<_> = (0..6).map(|_| log.append()).collect();
+        let (mut members, connection) = live_at(Some(entries[1].position));
+        deliver(&mut members, &log, 4, 1);
+        assert_eq!(heard(&connection), [1_005]);
     }
 }

@@ -287,7 +287,7 @@ impl RoomState {
         self.resets += 1;
         self.tail.clear();
         self.tell(event, None, metrics);
-        self.members.reset(head.seq);
+        self.members.reset();
         let mut out = Vec::new();
         if let Some(feed) = &mut self.feed {
             feed.reset(head, &mut out);

@@ -185,8 +185,9 @@ impl Room {
         for held in &above {
             self.told(who, held.entry().unwrap());
         }
-        let after = self.clients[who].at.unwrap().seq;
-        self.members.go_live(id, after);
+        let at = self.clients[who].at.unwrap();
+        let in_step = (at.seq, at.id) == (self.last.seq, self.last.id);
+        self.members.go_live(id, (!in_step).then_some(at));
         assert!(self.members.is_live(id));
         self.clients[who].stage = Stage::Live;
     }
@@ -195,7 +196,7 @@ impl Room {
         (0..CONNECTIONS).for_each(|who| self.hear(who));
         self.last = self.log.open().position;
         self.resets += 1;
-        self.members.reset(self.last.seq);
+        self.members.reset();
         for client in &mut self.clients {
             if client.stage == Stage::Live {
                 client.at = Some(self.last);
