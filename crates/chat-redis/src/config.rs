@@ -47,7 +47,9 @@ impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        write!(f, "{scheme}://{host}")
+        // Shows that there is something that it does not show.
+        let secret = if host == rest { "" } else { "…@" };
+        write!(f, "{scheme}://{secret}{host}")
     }
 }
 
@@ -96,9 +98,15 @@ impl RedisConfig {
     /// # Errors
     /// [`ConfigError::Url`]
     pub fn new(url: &str) -> Result<Self, ConfigError> {
+        RedisUrl::parse(url).map(Self::on)
+    }
+
+    /// The defaults, for the Redis at an address that was checked.
+    #[must_use]
+    pub fn on(url: RedisUrl) -> Self {
         let limits = chat_core::Limits::default();
-        Ok(Self {
-            url: RedisUrl::parse(url)?,
+        Self {
+            url,
             prefix: "chat:".to_owned(),
             pool_size: limits.lanes,
             connect_timeout: Duration::from_secs(2),
@@ -111,7 +119,14 @@ impl RedisConfig {
             probe_interval: Duration::from_secs(10),
             subscribe: SubscribeMode::Rooms,
             event_queue: limits.event_queue,
-        })
+        }
+    }
+
+    /// Whether names in Redis can begin with a text.
+    #[must_use]
+    pub fn is_prefix(text: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"{}*?[]\\".contains(&byte);
+        (1..=PREFIX_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
     }
 
     /// Checks all of it, so that mistakes are told before anything starts.
@@ -119,9 +134,7 @@ impl RedisConfig {
     /// # Errors
     /// [`ConfigError`] of the first mistake.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let prefix = self.prefix.as_bytes();
-        let allowed = |byte: &u8| byte.is_ascii_graphic() && !b"{}*?[]\\".contains(byte);
-        if prefix.is_empty() || prefix.len() > PREFIX_BYTES_MAX || !prefix.iter().all(allowed) {
+        if !Self::is_prefix(&self.prefix) {
             return Err(ConfigError::Prefix);
         }
         let positive = [

@@ -25,6 +25,7 @@ pub(crate) struct LogKeys {
 #[derive(Debug, Clone)]
 pub(crate) struct PresenceKeys {
     pub(crate) users: String,
+    /// User -> on how many nodes, of those on more than one.
     pub(crate) more: String,
     pub(crate) occ: String,
 }

@@ -39,6 +39,12 @@ scripts! {
     READ = "read.lua";
     PAGE = "page.lua";
     SET_EPOCH = "set_epoch.lua";
+    JOIN = "join.lua";
+    LEAVE = "leave.lua";
+    FADE = "fade.lua";
+    KEEP = "keep.lua";
+    OCCUPANTS = "occupants.lua";
+    ENTER = "enter.lua";
 }
 
 impl Script {

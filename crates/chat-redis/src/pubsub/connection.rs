@@ -22,11 +22,13 @@ use super::topics::Topics;
 use crate::keys::Keys;
 
 /// Why a connection cannot be used (any more).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Broken {
     /// It cannot be reached, or fell silent.
+    #[error("{0}")]
     Away(String),
     /// The server answered, and refused.
+    #[error("refused: {0}")]
     Refused(String),
 }
 

@@ -63,7 +63,7 @@ impl Subscriber {
             }
             if !lost {
                 lost = true;
-                tracing::warn!(instance = %self.shared.instance, url = %self.shared.config.url, ?broken, "subscriber lost");
+                tracing::warn!(instance = %self.shared.instance, url = %self.shared.config.url, %broken, "subscriber lost");
                 self.ear.events.send(PubSubEvent::Lost);
             }
             self.step(|progress| {

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{PubSub, RoomId, RoomLog};
-use chat_redis::{RedisConfig, RedisPubSub, RedisRoomLog, SubscribeMode};
+use chat_core::{Directory, Presence, PubSub, RoomId, RoomLog};
+use chat_redis::{
+    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, SubscribeMode,
+};
+use chat_testkit::contract::directory::DirectoryHarness;
+use chat_testkit::contract::presence::PresenceHarness;
 use chat_testkit::contract::pubsub::PubSubHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
 use tokio::sync::Mutex;
@@ -173,3 +177,47 @@ chat_testkit::room_log_contract!(silent_log, || async {
         announcing: false,
     }
 });
+
+/// Nodes on one presence. Their leases are real, so the tests take as long as leases do.
+struct Nobody(Server);
+
+#[async_trait]
+impl PresenceHarness for Nobody {
+    async fn node(&self) -> Arc<dyn Presence> {
+        let mut config = support::config(&self.0.url());
+        config.node_ttl = self.node_ttl();
+        config.leave_grace = self.leave_grace();
+        let node = RedisPubSub::connect(config, support::instance());
+        Arc::new(RedisPresence::announcing_on(&*node.await.unwrap()))
+    }
+
+    fn node_ttl(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    fn leave_grace(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+chat_testkit::presence_contract!(presence, || async { Nobody(Server::start()) });
+
+/// Handles of one directory.
+struct Rooms(Server);
+
+#[async_trait]
+impl DirectoryHarness for Rooms {
+    async fn handle(&self) -> Arc<dyn Directory> {
+        Arc::new(RedisDirectory::new(support::config(&self.0.url())).unwrap())
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+chat_testkit::directory_contract!(directory, || async { Rooms(Server::start()) });

@@ -80,7 +80,10 @@ async fn measure(name: &str, lanes: usize, rooms: usize, batch: usize) {
     let seconds = since.elapsed().as_secs_f64();
     let count = appended as f64;
     let stats = server.run(&["INFO", "commandstats"]).lines();
-    for line in stats.iter().filter(|line| line.starts_with("cmdstat_evalsha")) {
+    for line in stats
+        .iter()
+        .filter(|line| line.starts_with("cmdstat_evalsha"))
+    {
         println!("  {line}");
     }
     println!(

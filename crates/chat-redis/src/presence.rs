@@ -1,0 +1,405 @@
+//! Who is where, counted in Redis: per room and user the number of nodes, per node the users.
+//!
+//! Liveness is one lease per node, only ever renewed by PEXPIRE, so that one that has ended cannot
+//! come back: its node takes a new generation, under a new name. Intent first: a room is entered in
+//! the node's set before anybody is counted, and removed after the last one was counted out, so
+//! that whoever sweeps a dead node finds all of it.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chat_core::{
+    Change, Departure, Lease, Occupant, OccupantPage, Presence, PresenceError, Reach, RoomId,
+    Topic, UserId,
+};
+use parking_lot::Mutex;
+use redis::{Cmd, FromRedisValue, Pipeline, Value, from_redis_value};
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+
+use crate::error::LinkError;
+use crate::limits::{PIPELINE_CHUNK, PRESENCE_TTL, ROOM_LOCKS, SCAN_PAGE};
+use crate::pubsub::RedisPubSub;
+use crate::script;
+use crate::shared::Shared;
+
+mod arrival;
+mod node;
+mod sweep;
+
+use node::Node;
+use sweep::Sweep;
+
+type Result<T, E = PresenceError> = std::result::Result<T, E>;
+
+/// One node's handle of the presence that all nodes share. Whoever comes or leaves is told by the
+/// script that counts him, on the room's topic of the `PubSub` that it was built on.
+#[derive(Debug)]
+pub struct RedisPresence {
+    shared: Arc<Shared>,
+    node: Mutex<Node>,
+    /// One renewal at a time.
+    renewing: tokio::sync::Mutex<()>,
+    /// A node's steps on one room run one after another.
+    rooms: Vec<tokio::sync::Mutex<()>>,
+}
+
+impl RedisPresence {
+    /// The presence of the node of `pubsub`. Its lease begins with its first renewal or join.
+    #[must_use]
+    pub fn announcing_on(pubsub: &RedisPubSub) -> Self {
+        let shared = Arc::clone(pubsub.shared());
+        Self {
+            node: Mutex::new(Node::new(shared.instance)),
+            shared,
+            renewing: tokio::sync::Mutex::default(),
+            rooms: (0..ROOM_LOCKS)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
+        }
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T> {
+        let answer = self.shared.others.run_one(command).await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
+        from_redis_value(answer).map_err(|_| unexpected())
+    }
+
+    /// Waits for the steps on the room that are under way.
+    async fn turn(&self, room: &RoomId) -> Result<MutexGuard<'_, ()>> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(room);
+        let index = usize::try_from(hash % ROOM_LOCKS as u64).unwrap_or_default();
+        let limit = self.shared.config.command_timeout;
+        timeout(limit, self.rooms[index].lock())
+            .await
+            .map_err(|_| PresenceError::Unavailable("earlier steps are not done".to_owned()))
+    }
+
+    /// The name of the present generation; begins the first.
+    async fn name(&self) -> Result<String> {
+        if let Some(name) = self.node.lock().name() {
+            return Ok(name);
+        }
+        let _renewing = self.renewing.lock().await;
+        let name = self.node.lock().name();
+        match name {
+            Some(name) => Ok(name),
+            None => {
+                self.begin().await?;
+                let mut node = self.node.lock();
+                node.announce_later();
+                Ok(node.name().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Begins the next generation: the lease first, so that no sweeper sees it without.
+    async fn begin(&self) -> Result<()> {
+        let name = self.node.lock().next_name();
+        let mut pipe = Pipeline::with_capacity(2);
+        pipe.cmd("SET")
+            .arg(self.shared.keys.lease(&name))
+            .arg(1)
+            .arg("PX")
+            .arg(millis(self.shared.config.node_ttl));
+        self.enter_node(&mut pipe, &name);
+        let answers = self.shared.others.run(&mut pipe).await;
+        for answer in answers.map_err(|error| unavailable(&error))? {
+            answer.map_err(|error| PresenceError::Unavailable(error.to_string()))?;
+        }
+        self.node.lock().begin(Instant::now());
+        Ok(())
+    }
+
+    fn enter_node(&self, pipe: &mut Pipeline, name: &str) {
+        pipe.cmd("ZADD")
+            .arg(self.shared.keys.nodes())
+            .arg(0)
+            .arg(name);
+    }
+
+    /// Renews the lease; `false` if there is none.
+    async fn hold(&self, name: &str) -> Result<bool> {
+        let mut pipe = Pipeline::with_capacity(3);
+        pipe.cmd("PEXPIRE")
+            .arg(self.shared.keys.lease(name))
+            .arg(millis(self.shared.config.node_ttl));
+        // Memory may be full, which must not cost a node its lease: only the first answer counts.
+        self.enter_node(&mut pipe, name);
+        let previous = self.node.lock().take_previous();
+        if let Some(previous) = previous {
+            self.enter_node(&mut pipe, &previous);
+        }
+        let answers = self.shared.others.run(&mut pipe).await;
+        let answers = answers.map_err(|error| unavailable(&error))?;
+        match answers.into_iter().next() {
+            Some(Ok(Value::Int(held))) => Ok(held == 1),
+            Some(Err(error)) => Err(PresenceError::Unavailable(error.to_string())),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Renews what the node has in the rooms whose turn it is.
+    async fn keep(&self, name: &str) {
+        let due = self.node.lock().take_due();
+        for chunk in due.chunks(PIPELINE_CHUNK) {
+            let mut pipe = Pipeline::with_capacity(chunk.len());
+            for room in chunk {
+                let keys = self.shared.keys.presence(room, name);
+                let mut call = script::KEEP.call(&[keys.occ, keys.users, keys.more]);
+                call.arg(millis(PRESENCE_TTL));
+                pipe.add_command(call);
+            }
+            if let Err(error) = self.shared.others.run(&mut pipe).await {
+                // Their turn comes again long before their time to live ends.
+                tracing::warn!(node = %name, %error, rooms = chunk.len(), "presence not renewed");
+            }
+        }
+    }
+
+    async fn count_in(&self, name: &str, room: &RoomId, user: &UserId) -> Result<Change> {
+        let shared = &self.shared;
+        let keys = shared.keys.presence(room, name);
+        let mut call = script::JOIN.call(&[keys.occ, keys.users, keys.more]);
+        call.arg(user.as_str())
+            .arg(millis(PRESENCE_TTL))
+            .arg(shared.keys.channel(&Topic::Room(room.clone())));
+        for piece in arrival::pieces(shared.instance, room, user, true) {
+            call.arg(piece);
+        }
+        let mut pipe = Pipeline::with_capacity(3);
+        let is_new = !self.node.lock().knows(room);
+        if is_new {
+            self.enter_node(&mut pipe, name);
+            pipe.cmd("SADD")
+                .arg(shared.keys.node_rooms(name))
+                .arg(room.as_str());
+        }
+        pipe.add_command(call);
+        let answers = shared.others.run(&mut pipe).await;
+        let mut last = Err(unexpected());
+        for answer in answers.map_err(|error| unavailable(&error))? {
+            // Without its intent a count could outlive its node: then the engine mends it.
+            last = Ok(answer.map_err(|error| PresenceError::Unavailable(error.to_string()))?);
+        }
+        if is_new {
+            self.node.lock().add_room(name, room);
+        }
+        let (edge, count, at_ms): (u64, u64, u64) =
+            from_redis_value(last?).map_err(|_| unexpected())?;
+        Ok(change(edge, count, at_ms))
+    }
+}
+
+#[async_trait]
+impl Presence for RedisPresence {
+    fn reach(&self) -> Reach {
+        Reach::Cluster
+    }
+
+    async fn join(&self, room: &RoomId, user: &UserId) -> Result<Change> {
+        let _turn = self.turn(room).await?;
+        let name = self.name().await?;
+        self.count_in(&name, room, user).await
+    }
+
+    async fn leave(&self, room: &RoomId, user: &UserId) -> Result<Change> {
+        let _turn = self.turn(room).await?;
+        let name = self.name().await?;
+        let call = count_out_call(&self.shared, &name, room, std::slice::from_ref(user));
+        let (left, at_ms, edge, count): (u64, u64, u64, u64) = self.ask(call).await?;
+        if left == 0 {
+            self.node.lock().remove_room(&name, room);
+            let mut remove = redis::cmd("SREM");
+            remove
+                .arg(self.shared.keys.node_rooms(&name))
+                .arg(room.as_str());
+            if let Err(error) = self.shared.others.run_one(remove).await {
+                // Harmless: whoever sweeps this generation finds nobody there.
+                tracing::debug!(node = %name, %room, %error, "an empty room stays entered");
+            }
+        }
+        Ok(change(edge, count, at_ms))
+    }
+
+    async fn fade(&self, room: &RoomId, user: &UserId) -> Result<()> {
+        let _turn = self.turn(room).await?;
+        let name = self.name().await?;
+        let mut call = script::FADE.call(&[self.shared.keys.presence(room, &name).occ]);
+        call.arg(user.as_str());
+        self.ask::<u64>(call).await.map(|_| ())
+    }
+
+    async fn occupants(
+        &self,
+        room: &RoomId,
+        cursor: Option<String>,
+        max: usize,
+    ) -> Result<OccupantPage> {
+        let behind: u64 = match cursor {
+            Some(cursor) => cursor.parse().map_err(|_| PresenceError::BadCursor)?,
+            None => 0,
+        };
+        let max = max.clamp(1, SCAN_PAGE);
+        let mut call = script::OCCUPANTS.call(&[self.shared.keys.users(room)]);
+        // One more than asked for tells whether there is a next page.
+        call.arg(behind).arg(max + 1);
+        let mut page = self.ask::<Vec<Value>>(call).await?.into_iter();
+        let count = page.next().ok_or_else(unexpected)?;
+        let count = from_redis_value(count).map_err(|_| unexpected())?;
+        let mut occupants = Vec::new();
+        let mut last = 0;
+        let mut more = false;
+        while let (Some(user), Some(order)) = (page.next(), page.next()) {
+            if occupants.len() == max {
+                more = true;
+                break;
+            }
+            let user: String = from_redis_value(user).map_err(|_| unexpected())?;
+            last = from_redis_value::<f64>(order).map_err(|_| unexpected())? as u64;
+            occupants.push(Occupant {
+                user: UserId::new(user).map_err(|_| unexpected())?,
+                since_ms: last / 1_000,
+            });
+        }
+        Ok(OccupantPage {
+            count,
+            occupants,
+            cursor: more.then(|| last.to_string()),
+        })
+    }
+
+    async fn is_active(&self, room: &RoomId) -> Result<bool> {
+        let mut exists = redis::cmd("EXISTS");
+        exists.arg(self.shared.keys.users(room));
+        self.ask(exists).await
+    }
+
+    async fn registered(&self, room: &RoomId) -> Result<Vec<UserId>> {
+        let Some(name) = self.node.lock().name() else {
+            return Ok(Vec::new());
+        };
+        let occ = self.shared.keys.presence(room, &name).occ;
+        let mut users = std::collections::BTreeSet::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(&occ).arg(cursor).arg("COUNT").arg(SCAN_PAGE);
+            let (next, fields): (u64, Vec<String>) = self.ask(scan).await?;
+            let names = fields.iter().step_by(2);
+            users.extend(names.filter_map(|user| UserId::new(user).ok()));
+            if next == 0 {
+                return Ok(users.into_iter().collect());
+            }
+            cursor = next;
+        }
+    }
+
+    async fn renew(&self) -> Result<Lease> {
+        let _renewing = self.renewing.lock().await;
+        let name = {
+            let node = self.node.lock();
+            if node.is_retired() {
+                // It has said goodbye: its lease may only end.
+                return Ok(Lease::Held);
+            }
+            node.name()
+        };
+        if let Some(name) = name
+            && self.hold(&name).await?
+        {
+            let unannounced = {
+                let mut node = self.node.lock();
+                node.hold(Instant::now());
+                node.take_unannounced()
+            };
+            self.keep(&name).await;
+            return Ok(if unannounced {
+                Lease::Renewed
+            } else {
+                Lease::Held
+            });
+        }
+        self.begin().await?;
+        self.node.lock().take_unannounced();
+        Ok(Lease::Renewed)
+    }
+
+    async fn sweep(&self) -> Result<Vec<Departure>> {
+        let node_ttl = self.shared.config.node_ttl;
+        if !self.node.lock().may_sweep(Instant::now(), node_ttl) {
+            return Ok(Vec::new());
+        }
+        let mut sweep = Sweep::default();
+        for name in self.dead_nodes().await? {
+            match self.sweep_node(&name, &mut sweep).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    let departures = sweep.finish();
+                    // Those who were counted out are told; the rest is found again.
+                    return if departures.is_empty() {
+                        Err(error)
+                    } else {
+                        Ok(departures)
+                    };
+                }
+            }
+        }
+        Ok(sweep.finish())
+    }
+
+    async fn retire(&self) -> Result<()> {
+        let _renewing = self.renewing.lock().await;
+        let name = {
+            let mut node = self.node.lock();
+            node.retire();
+            node.name()
+        };
+        let Some(name) = name else {
+            return Ok(());
+        };
+        let mut shorten = redis::cmd("PEXPIRE");
+        shorten
+            .arg(self.shared.keys.lease(&name))
+            .arg(millis(self.shared.config.leave_grace));
+        self.ask::<u64>(shorten).await.map(|_| ())
+    }
+}
+
+/// Counts users out of a room for the node of this name.
+fn count_out_call(shared: &Shared, name: &str, room: &RoomId, users: &[UserId]) -> Cmd {
+    let keys = shared.keys.presence(room, name);
+    let mut call = script::LEAVE.call(&[keys.occ, keys.users, keys.more]);
+    call.arg(shared.keys.channel(&Topic::Room(room.clone())));
+    for user in users {
+        call.arg(user.as_str());
+        for piece in arrival::pieces(shared.instance, room, user, false) {
+            call.arg(piece);
+        }
+    }
+    call
+}
+
+fn change(edge: u64, count: u64, at_ms: u64) -> Change {
+    Change {
+        edge: edge == 1,
+        count,
+        at_ms,
+        announced: true,
+    }
+}
+
+fn unavailable(error: &LinkError) -> PresenceError {
+    PresenceError::Unavailable(error.to_string())
+}
+
+fn unexpected() -> PresenceError {
+    PresenceError::Unavailable("the store's answer makes no sense".to_owned())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}

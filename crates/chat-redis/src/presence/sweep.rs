@@ -1,0 +1,140 @@
+//! Counting out the people of nodes whose lease has ended.
+//!
+//! Any number of sweepers may do so at once, and die at any point: a person is counted by whoever
+//! takes him out of the dead node's hash, in the script that also tells the room. What is left is
+//! found again, because a node leaves `nodes` only when it has nothing left.
+
+use chat_core::{Change, Departure, RoomId, UserId};
+use redis::{Pipeline, Value, from_redis_value};
+
+use super::{RedisPresence, Result, count_out_call, unavailable, unexpected};
+use crate::limits::{SCAN_PAGE, SWEEP_NODES_MAX, SWEEP_PEOPLE_MAX, SWEEP_ROOMS_PAGE};
+
+/// What one sweep has done so far.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    counted: usize,
+    departures: Vec<Departure>,
+}
+
+impl Sweep {
+    /// Whether it is time to hand back. An empty answer would say that nothing is left.
+    fn is_full(&self) -> bool {
+        self.counted >= SWEEP_PEOPLE_MAX && !self.departures.is_empty()
+    }
+
+    pub(super) fn finish(self) -> Vec<Departure> {
+        self.departures
+    }
+}
+
+impl RedisPresence {
+    /// Names of nodes whose lease has ended.
+    pub(super) async fn dead_nodes(&self) -> Result<Vec<String>> {
+        let keys = &self.shared.keys;
+        let mut range = redis::cmd("ZRANGE");
+        range.arg(keys.nodes()).arg(0).arg(SWEEP_NODES_MAX - 1);
+        let names: Vec<String> = self.ask(range).await?;
+        if names.is_empty() {
+            return Ok(names);
+        }
+        let mut pipe = Pipeline::with_capacity(names.len());
+        for name in &names {
+            pipe.cmd("EXISTS").arg(keys.lease(name));
+        }
+        let leases = self.shared.others.run(&mut pipe).await;
+        let leases = leases.map_err(|error| unavailable(&error))?;
+        let is_dead = |lease: &redis::RedisResult<Value>| matches!(lease, Ok(Value::Int(0)));
+        let dead = names.into_iter().zip(leases);
+        Ok(dead
+            .filter(|(_, lease)| is_dead(lease))
+            .map(|(name, _)| name)
+            .collect())
+    }
+
+    /// Sweeps one dead node until nothing is left of it, or enough was done for once (`false`).
+    pub(super) async fn sweep_node(&self, name: &str, sweep: &mut Sweep) -> Result<bool> {
+        let keys = &self.shared.keys;
+        loop {
+            let mut some = redis::cmd("SRANDMEMBER");
+            some.arg(keys.node_rooms(name)).arg(SWEEP_ROOMS_PAGE);
+            let rooms: Vec<String> = self.ask(some).await?;
+            if rooms.is_empty() {
+                let mut remove = redis::cmd("ZREM");
+                remove.arg(keys.nodes()).arg(name);
+                let _removed: u64 = self.ask(remove).await?;
+                return Ok(true);
+            }
+            for entered in rooms {
+                if let Ok(room) = RoomId::new(&entered)
+                    && !self.sweep_room(name, &room, sweep).await?
+                {
+                    return Ok(false);
+                }
+                let mut remove = redis::cmd("SREM");
+                remove.arg(keys.node_rooms(name)).arg(&entered);
+                let _removed: u64 = self.ask(remove).await?;
+            }
+        }
+    }
+
+    /// Counts a dead node's people out of one room; `false` if some may be left.
+    async fn sweep_room(&self, name: &str, room: &RoomId, sweep: &mut Sweep) -> Result<bool> {
+        let occ = self.shared.keys.presence(room, name).occ;
+        let mut cursor = 0_u64;
+        let mut found_any = false;
+        loop {
+            if sweep.is_full() {
+                return Ok(false);
+            }
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(&occ).arg(cursor).arg("COUNT").arg(SCAN_PAGE);
+            let (next, fields): (u64, Vec<String>) = self.ask(scan).await?;
+            let users = fields.iter().step_by(2);
+            let users: Vec<UserId> = users.filter_map(|user| UserId::new(user).ok()).collect();
+            if !users.is_empty() {
+                found_any = true;
+                sweep.counted += users.len();
+                self.count_out(name, room, &users, sweep).await?;
+            }
+            match (next, found_any) {
+                (0, false) => return Ok(true),
+                // What was removed may have moved others behind the cursor: look once more.
+                (0, true) => found_any = false,
+                _ => {}
+            }
+            cursor = next;
+        }
+    }
+
+    async fn count_out(
+        &self,
+        name: &str,
+        room: &RoomId,
+        users: &[UserId],
+        sweep: &mut Sweep,
+    ) -> Result<()> {
+        let call = count_out_call(&self.shared, name, room, users);
+        let answer = self.shared.others.run_one(call).await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
+        let numbers: Vec<u64> = from_redis_value(answer).map_err(|_| unexpected())?;
+        let [_, at_ms, changes @ ..] = numbers.as_slice() else {
+            return Err(unexpected());
+        };
+        for (user, change) in users.iter().zip(changes.chunks_exact(2)) {
+            if change[0] == 1 {
+                sweep.departures.push(Departure {
+                    room: room.clone(),
+                    user: user.clone(),
+                    change: Change {
+                        edge: true,
+                        count: change[1],
+                        at_ms: *at_ms,
+                        announced: true,
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! Presence while nodes and Redis fail, and what is left of it in Redis.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::envelope::{Envelope, decode};
+use chat_core::{EventStream, Lease, Presence, PubSub, PubSubEvent, RoomId, Signal, UserId};
+use chat_redis::{RedisPresence, RedisPubSub};
+use chat_testkit::make::{room, user};
+
+use crate::support::{self, Kind, PATIENCE, Proxy, Server, next, topic};
+
+const TTL: Duration = Duration::from_millis(800);
+
+struct Node {
+    pubsub: Arc<RedisPubSub>,
+    presence: RedisPresence,
+}
+
+async fn node(url: &str) -> Node {
+    let mut config = support::config(url);
+    config.node_ttl = TTL;
+    config.leave_grace = TTL / 4;
+    let pubsub = RedisPubSub::connect(config, support::instance()).await;
+    let pubsub = pubsub.unwrap();
+    let presence = RedisPresence::announcing_on(&pubsub);
+    assert_eq!(presence.renew().await, Ok(Lease::Renewed));
+    Node { pubsub, presence }
+}
+
+/// Lets a lease end while these nodes renew theirs.
+async fn past_ttl(alive: &[&Node]) {
+    for _ in 0..6 {
+        tokio::time::sleep(TTL / 4).await;
+        for node in alive {
+            assert_eq!(node.presence.renew().await, Ok(Lease::Held));
+        }
+    }
+}
+
+async fn listen(node: &Node, rooms: &[&str]) -> EventStream {
+    let topics: Vec<_> = rooms.iter().map(|room| topic(room)).collect();
+    node.pubsub.subscribe(&topics).await.unwrap();
+    node.pubsub.events().unwrap()
+}
+
+async fn heard(events: &mut EventStream) -> (bool, RoomId, UserId, u64) {
+    let PubSubEvent::Envelope(publication) = next(events).await else {
+        panic!("an envelope was to be heard");
+    };
+    let chat_core::Topic::Room(room) = &publication.topic else {
+        panic!("a room's envelope was to be heard");
+    };
+    match decode(&publication.topic, &publication.envelope) {
+        Ok(Envelope::Signal {
+            signal: Signal::UserJoined(who),
+            ..
+        }) => (true, room.clone(), who.user, who.count),
+        Ok(Envelope::Signal {
+            signal: Signal::UserLeft(who),
+            ..
+        }) => (false, room.clone(), who.user, who.count),
+        other => panic!("{other:?} is no arrival"),
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_or_leaves_is_told_once_by_the_store() {
+    let server = Server::start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let mut events = listen(&a, &["r"]).await;
+    let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
+    let came = a.presence.join(&r, &alice).await.unwrap();
+    assert!(came.edge && came.announced);
+    b.presence.join(&r, &alice).await.unwrap();
+    b.presence.join(&r, &bob).await.unwrap();
+    a.presence.leave(&r, &alice).await.unwrap();
+    b.presence.leave(&r, &alice).await.unwrap();
+    b.presence.leave(&r, &alice).await.unwrap();
+    b.presence.leave(&r, &bob).await.unwrap();
+    for expected in [
+        (true, r.clone(), alice.clone(), 1),
+        (true, r.clone(), bob.clone(), 2),
+        (false, r.clone(), alice, 1),
+        (false, r, bob, 0),
+    ] {
+        assert_eq!(heard(&mut events).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_last_one_out_leaves_only_leases_behind() {
+    let server = Server::start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let leases = server.keys();
+    assert_eq!(leases.len(), 3, "two leases and the nodes: {leases:?}");
+    let (r, s) = (room("r"), room("s"));
+    for n in 0..20 {
+        let somebody = user(&format!("u{n}"));
+        for node in [&a, &b] {
+            node.presence.join(&r, &somebody).await.unwrap();
+            node.presence.join(&s, &somebody).await.unwrap();
+        }
+    }
+    for key in server.keys() {
+        let lives = server.run(&["PTTL", &key]).text() != "-1";
+        let swept = key == "chat:nodes" || key.ends_with(":rooms");
+        assert_ne!(lives, swept, "{key} has a time to live, or is swept");
+    }
+    for n in 0..20 {
+        let somebody = user(&format!("u{n}"));
+        for node in [&a, &b] {
+            node.presence.fade(&r, &somebody).await.unwrap();
+            node.presence.leave(&r, &somebody).await.unwrap();
+            node.presence.leave(&s, &somebody).await.unwrap();
+        }
+    }
+    assert_eq!(server.keys(), leases);
+}
+
+#[tokio::test]
+async fn a_swept_node_leaves_nothing_behind() {
+    let server = Server::start();
+    let (dead, alive) = (node(&server.url()).await, node(&server.url()).await);
+    for n in 0..50 {
+        let r = room(&format!("r{}", n % 5));
+        dead.presence
+            .join(&r, &user(&format!("u{n}")))
+            .await
+            .unwrap();
+    }
+    past_ttl(&[&alive]).await;
+    assert_eq!(alive.presence.sweep().await.unwrap().len(), 50);
+    assert_eq!(alive.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(server.keys().len(), 2, "{:?}", server.keys());
+    assert_eq!(server.run(&["ZCARD", "chat:nodes"]).number(), 1);
+}
+
+#[tokio::test]
+async fn a_sweeper_that_dies_is_replaced_and_nobody_is_told_twice() {
+    let server = Server::start();
+    let dead = node(&server.url()).await;
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    for n in 0..900 {
+        let r = room(&format!("r{}", n % 3));
+        dead.presence
+            .join(&r, &user(&format!("u{n}")))
+            .await
+            .unwrap();
+        if n % 50 == 0 {
+            a.presence.renew().await.unwrap();
+            b.presence.renew().await.unwrap();
+            dead.presence.renew().await.unwrap();
+        }
+    }
+    let mut events = listen(&b, &["r0", "r1", "r2"]).await;
+    past_ttl(&[&a, &b]).await;
+    for micros in [500, 1_000, 2_000, 4_000] {
+        // Dropped at some point, as if its node had died there.
+        let cut = Duration::from_micros(micros);
+        let _ = tokio::time::timeout(cut, a.presence.sweep()).await;
+    }
+    while !b.presence.sweep().await.unwrap().is_empty() {}
+    let mut told = BTreeMap::new();
+    for _ in 0..900 {
+        let (joined, _, user, _) = heard(&mut events).await;
+        assert!(!joined);
+        *told.entry(user).or_insert(0) += 1;
+    }
+    assert_eq!(told.len(), 900);
+    assert!(told.values().all(|&times| times == 1));
+    assert_eq!(server.run(&["ZCARD", "chat:nodes"]).number(), 2);
+}
+
+#[tokio::test]
+async fn after_a_flush_every_node_comes_back_as_a_new_generation() {
+    let server = Server::start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let (r, alice) = (room("r"), user("alice"));
+    for node in [&a, &b] {
+        node.presence.join(&r, &alice).await.unwrap();
+    }
+    server.run(&["FLUSHALL"]);
+    for node in [&a, &b] {
+        assert_eq!(node.presence.renew().await, Ok(Lease::Renewed));
+        assert_eq!(node.presence.registered(&r).await, Ok(Vec::new()));
+        node.presence.join(&r, &alice).await.unwrap();
+    }
+    past_ttl(&[&a, &b]).await;
+    assert_eq!(a.presence.sweep().await, Ok(Vec::new()));
+    assert!(!a.presence.leave(&r, &alice).await.unwrap().edge);
+    assert!(b.presence.leave(&r, &alice).await.unwrap().edge);
+}
+
+#[tokio::test]
+async fn a_redis_that_was_stopped_for_longer_than_a_lease_sweeps_nobody() {
+    let server = Server::start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
+    a.presence.join(&r, &alice).await.unwrap();
+    b.presence.join(&r, &bob).await.unwrap();
+    past_ttl(&[&a, &b]).await;
+    server.pause();
+    let stuck = tokio::time::timeout(PATIENCE, a.presence.renew()).await;
+    assert!(stuck.expect("answers in time").is_err());
+    tokio::time::sleep(TTL).await;
+    server.resume();
+    // Whoever comes back first may not judge the others yet.
+    assert_eq!(a.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(a.presence.renew().await, Ok(Lease::Renewed));
+    assert!(!a.presence.join(&r, &alice).await.unwrap().edge);
+    assert_eq!(a.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(b.presence.renew().await, Ok(Lease::Renewed));
+    assert!(!b.presence.join(&r, &bob).await.unwrap().edge);
+    past_ttl(&[&a, &b]).await;
+    for node in [&a, &b] {
+        assert_eq!(node.presence.sweep().await, Ok(Vec::new()));
+    }
+    let page = a.presence.occupants(&r, None, 10).await.unwrap();
+    assert_eq!((page.count, page.occupants.len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_full_redis_costs_nobody_his_lease_and_lets_people_leave() {
+    let server = Server::start();
+    let (a, dead) = (node(&server.url()).await, node(&server.url()).await);
+    let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
+    a.presence.join(&r, &alice).await.unwrap();
+    dead.presence.join(&r, &bob).await.unwrap();
+    dead.presence.join(&r, &alice).await.unwrap();
+    server.run(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(a.presence.join(&r, &user("carol")).await.is_err());
+    past_ttl(&[&a]).await;
+    let departures = a.presence.sweep().await.unwrap();
+    assert_eq!(departures.len(), 1);
+    assert_eq!(departures[0].user, bob);
+    assert!(a.presence.leave(&r, &alice).await.unwrap().edge);
+    assert_eq!(a.presence.is_active(&r).await, Ok(false));
+    server.run(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(a.presence.join(&r, &user("carol")).await.unwrap().edge);
+}
+
+#[tokio::test]
+async fn a_join_with_an_unknown_outcome_can_be_seen_and_repeated() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port()).await;
+    let a = node(&proxy.url()).await;
+    let (r, alice) = (room("r"), user("alice"));
+    proxy.deafen_after(Kind::Pool, b"EVALSHA");
+    assert!(a.presence.join(&r, &alice).await.is_err());
+    proxy.deafen(Kind::Pool, false);
+    let registered = a.presence.registered(&r).await.unwrap();
+    assert!(registered.len() <= 1);
+    let again = a.presence.join(&r, &alice).await.unwrap();
+    assert_eq!(again.count, 1);
+    let gone = a.presence.leave(&r, &alice).await.unwrap();
+    assert_eq!((gone.edge, gone.count), (true, 0));
+}
+
+#[tokio::test]
+async fn what_is_in_use_is_renewed_long_before_it_ends() {
+    let server = Server::start();
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let (r, alice) = (room("r"), user("alice"));
+    for node in [&a, &b] {
+        node.presence.join(&r, &alice).await.unwrap();
+    }
+    let mut keys = server.keys();
+    keys.retain(|key| key.starts_with("chat:{r}:"));
+    assert_eq!(keys.len(), 4, "{keys:?}");
+    for key in &keys {
+        server.run(&["PEXPIRE", key, "5000"]);
+    }
+    for _ in 0..30 {
+        assert_eq!(a.presence.renew().await, Ok(Lease::Held));
+        assert_eq!(b.presence.renew().await, Ok(Lease::Held));
+    }
+    for key in &keys {
+        assert!(server.run(&["PTTL", key]).number() > 200_000, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_before_the_first_renewal_has_a_lease_of_its_own() {
+    let server = Server::start();
+    let pubsub = RedisPubSub::connect(support::config(&server.url()), support::instance());
+    let presence = RedisPresence::announcing_on(&*pubsub.await.unwrap());
+    let (r, alice) = (room("r"), user("alice"));
+    assert_eq!(presence.registered(&r).await, Ok(Vec::new()));
+    assert!(presence.join(&r, &alice).await.unwrap().edge);
+    assert_eq!(presence.renew().await, Ok(Lease::Renewed));
+    assert_eq!(presence.registered(&r).await, Ok(vec![alice]));
+    assert_eq!(presence.renew().await, Ok(Lease::Held));
+}
