@@ -80,6 +80,25 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) redis: Option<String>,
 
+    /// Where rooms and their history are kept: memory, or redis (with --redis, the default there).
+    ///
+    /// [env: CHAT_STORE] [default: redis with --redis, otherwise memory]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+
+    /// What all keys and channels in Redis begin with; clusters that share a Redis need different
+    /// ones.
+    ///
+    /// [env: CHAT_REDIS_PREFIX] [default: chat:]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) redis_prefix: Option<String>,
+
+    /// What this node listens to in Redis: rooms (each that it serves), or all (one pattern).
+    ///
+    /// [env: CHAT_REDIS_SUBSCRIBE] [default: rooms]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) redis_subscribe: Option<String>,
+
     /// Let pages of this origin connect, such as https://chat.example.org; may be repeated.
     ///
     /// Pages that this server serves may always connect, and so may programs that are no browsers.

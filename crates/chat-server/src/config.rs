@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chat_core::Limits;
+use chat_redis::{RedisUrl, SubscribeMode};
 use chat_ws::Origins;
 use toml::Value;
 
@@ -22,7 +23,8 @@ use crate::cli::ServeArgs;
 pub(crate) use problem::ConfigError;
 use problem::{Mistake, Problem};
 use settings::Settings;
-pub(crate) use values::{LogFormat, RedisUrl};
+pub(crate) use values::LogFormat;
+use values::Store;
 
 /// Loopback, so that a server that was just tried out is nobody else's business.
 pub(crate) const LISTEN_DEFAULT: SocketAddr =
@@ -34,6 +36,9 @@ const VARIABLES: &[(&str, &[&str])] = &[
     ("listen", &["CHAT_LISTEN"]),
     ("insecure_anonymous", &["CHAT_INSECURE_ANONYMOUS"]),
     ("redis", &["REDIS_URL", "CHAT_REDIS"]),
+    ("store", &["CHAT_STORE"]),
+    ("redis_prefix", &["CHAT_REDIS_PREFIX"]),
+    ("redis_subscribe", &["CHAT_REDIS_SUBSCRIBE"]),
     ("allowed_origin", &["CHAT_ALLOWED_ORIGIN"]),
     ("log", &["RUST_LOG", "CHAT_LOG"]),
     ("log_format", &["CHAT_LOG_FORMAT"]),
@@ -49,6 +54,10 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The Redis that nodes share; without one, rooms are in this process.
     pub(crate) redis: Option<RedisUrl>,
+    /// What all names in Redis begin with.
+    pub(crate) redis_prefix: String,
+    /// What this node listens to in Redis.
+    pub(crate) redis_subscribe: SubscribeMode,
     /// Origins whose pages may connect, beside our own.
     pub(crate) allowed_origins: Origins,
     /// What to log.
@@ -156,6 +165,13 @@ fn add_flags(settings: &mut Settings, args: &ServeArgs) {
     let texts = [
         ("listen", "--listen", &args.listen),
         ("redis", "--redis", &args.redis),
+        ("store", "--store", &args.store),
+        ("redis_prefix", "--redis-prefix", &args.redis_prefix),
+        (
+            "redis_subscribe",
+            "--redis-subscribe",
+            &args.redis_subscribe,
+        ),
         ("log", "--log", &args.log),
         ("log_format", "--log-format", &args.log_format),
     ];
@@ -199,9 +215,17 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
         let command = values::command_with(arguments, "--insecure-anonymous");
         settings.note(place, Problem::OpenToAll { listen, command });
     }
+    let redis = settings.read("redis", values::redis);
+    check_store(settings, redis.is_some());
     Config {
         listen,
-        redis: settings.read("redis", values::redis),
+        redis,
+        redis_prefix: settings
+            .read("redis_prefix", values::redis_prefix)
+            .unwrap_or_else(|| values::REDIS_PREFIX_DEFAULT.to_owned()),
+        redis_subscribe: settings
+            .read("redis_subscribe", values::redis_subscribe)
+            .unwrap_or_default(),
         allowed_origins: settings
             .read("allowed_origin", values::origins)
             .unwrap_or_default(),
@@ -213,6 +237,20 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
             .unwrap_or_default(),
         limits: read_limits(settings),
     }
+}
+
+/// The store follows from the broker; whoever names one is told if it does not fit.
+fn check_store(settings: &mut Settings, has_redis: bool) {
+    let Some(store) = settings.read("store", values::store) else {
+        return;
+    };
+    let problem = match (store, has_redis) {
+        (Store::Memory, true) => Problem::StoreOfOneNode,
+        (Store::Redis, false) => Problem::StoreWithoutRedis,
+        (Store::Memory, false) | (Store::Redis, true) => return,
+    };
+    let place = settings.place("store").unwrap_or("--store").to_owned();
+    settings.note(place, problem);
 }
 
 fn read_limits(settings: &mut Settings) -> Limits {

@@ -71,7 +71,7 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector));
     let metrics = Metrics::new(&mut registry);
-    let service = wiring::build(&config, metrics).await?;
+    let (service, unusable) = wiring::build(&config, metrics).await?;
     let address = server.address();
     info!(%address, instance = %service.instance(), "serving");
 
@@ -90,6 +90,8 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
         signal = signals.next() => signal,
         // Nobody could connect any more: better to be started again than to look alive.
         () = tasks.wait() => return Err(ServeError::ListenerGone),
+        // Serving on it would break promises silently.
+        error = unusable => return Err(error.into()),
     };
     info!(
         signal,

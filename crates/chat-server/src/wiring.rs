@@ -1,20 +1,22 @@
 //! Which implementation stands behind each seam. The one place that names backends.
 
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_core::{BuildError, ChatService, Clock, InstanceId, Metrics, SystemClock};
 use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
+use chat_redis::{
+    CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, RedisUrl,
+    check_server,
+};
+use tracing::{info, warn};
 
-use crate::config::{Config, RedisUrl};
+use crate::config::Config;
 
-/// Where rooms are kept and how nodes hear of each other.
-#[derive(Debug)]
-enum Backend<'a> {
-    /// In this process, for this process.
-    Memory,
-    /// In a Redis or Valkey that nodes share.
-    Redis(&'a RedisUrl),
-}
+/// How often a Redis that is away at the start is asked again.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the parts do not make a server.
 #[derive(Debug, thiserror::Error)]
@@ -23,25 +25,28 @@ pub(crate) enum WiringError {
     /// The engine refuses the combination: a fault of this program.
     #[error("the engine cannot be built: {0}")]
     Build(#[from] BuildError),
-    /// This build cannot: leave `--redis` out.
-    #[error("{0} cannot be used: this build keeps rooms in memory alone")]
-    NoRedis(RedisUrl),
+    /// The address or what goes with it cannot work: correct it.
+    #[error("Redis cannot be used: {0}")]
+    Config(#[from] chat_redis::ConfigError),
+    /// The server that answers is none that promises can be kept on.
+    #[error("Redis cannot be used: {0}")]
+    Check(#[from] CheckError),
 }
 
-impl<'a> Backend<'a> {
-    fn of(config: &'a Config) -> Self {
-        config.redis.as_ref().map_or(Self::Memory, Self::Redis)
-    }
-}
+/// Resolves if the backend turns out to be unusable after the start; most never do.
+pub(crate) type Unusable = Pin<Box<dyn Future<Output = WiringError> + Send>>;
 
 /// Builds the engine on the backend that was configured; must be called in a tokio runtime.
 ///
 /// # Errors
 /// [`WiringError`]
-pub(crate) async fn build(config: &Config, metrics: Metrics) -> Result<ChatService, WiringError> {
-    match Backend::of(config) {
-        Backend::Memory => Ok(on_memory(config, metrics)?),
-        Backend::Redis(url) => Err(WiringError::NoRedis(url.clone())),
+pub(crate) async fn build(
+    config: &Config,
+    metrics: Metrics,
+) -> Result<(ChatService, Unusable), WiringError> {
+    match &config.redis {
+        None => Ok((on_memory(config, metrics)?, Box::pin(pending()))),
+        Some(url) => on_redis(config, url, metrics).await,
     }
 }
 
@@ -61,4 +66,73 @@ fn on_memory(config: &Config, metrics: Metrics) -> Result<ChatService, BuildErro
         .limits(config.limits.clone())
         .metrics(metrics)
         .build()
+}
+
+async fn on_redis(
+    config: &Config,
+    url: &RedisUrl,
+    metrics: Metrics,
+) -> Result<(ChatService, Unusable), WiringError> {
+    let redis = redis_config(config, url)?;
+    let unusable: Unusable = match checked(&redis).await {
+        Ok(()) => Box::pin(pending()),
+        // The order of starts does not matter: not ready until it is there.
+        Err(error) if error.is_retryable() => {
+            warn!(%error, "waiting for Redis; not ready until it is there");
+            Box::pin(check_again(redis.clone()))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let instance = InstanceId::random();
+    let pubsub = RedisPubSub::connect(redis, instance).await?;
+    let service = ChatService::builder(
+        Arc::clone(&pubsub) as _,
+        Arc::new(RedisPresence::announcing_on(&pubsub)),
+    )
+    .instance(instance)
+    .room_log(Arc::new(RedisRoomLog::announcing_on(&pubsub)))
+    .directory(Arc::new(RedisDirectory::beside(&pubsub)))
+    .limits(config.limits.clone())
+    .metrics(metrics)
+    .build()?;
+    Ok((service, unusable))
+}
+
+fn redis_config(config: &Config, url: &RedisUrl) -> Result<RedisConfig, chat_redis::ConfigError> {
+    let limits = &config.limits;
+    let mut redis = RedisConfig::on(url.clone());
+    redis.prefix.clone_from(&config.redis_prefix);
+    redis.subscribe = config.redis_subscribe;
+    redis.pool_size = limits.lanes;
+    redis.command_timeout = limits.read_timeout;
+    redis.node_ttl = limits.node_ttl;
+    redis.leave_grace = limits.leave_grace;
+    redis.log_max = limits.log_max;
+    redis.log_ttl = limits.log_ttl;
+    redis.key_window = limits.key_window;
+    redis.event_queue = limits.event_queue;
+    redis.check()?;
+    Ok(redis)
+}
+
+async fn checked(redis: &RedisConfig) -> Result<(), CheckError> {
+    for warning in check_server(redis).await? {
+        warn!(%warning, "Redis should be set up otherwise");
+    }
+    Ok(())
+}
+
+/// Asks until Redis answers. Resolves only if what it says is fatal.
+async fn check_again(redis: RedisConfig) -> WiringError {
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        match checked(&redis).await {
+            Ok(()) => {
+                info!("Redis is there");
+                return pending().await;
+            }
+            Err(error) if error.is_retryable() => {}
+            Err(error) => return error.into(),
+        }
+    }
 }

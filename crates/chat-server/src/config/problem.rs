@@ -34,6 +34,15 @@ pub(crate) enum Problem {
         least: String,
         most: String,
     },
+    /// Each node would have its own rooms.
+    #[error(
+        "memory is this node's alone, but --redis is there to share rooms with other nodes: \
+         leave --store out, or --redis"
+    )]
+    StoreOfOneNode,
+    /// There is no Redis to keep them.
+    #[error("redis keeps rooms only where --redis says which one: add --redis URL")]
+    StoreWithoutRedis,
     /// Other machines reach the address, and names are taken without proof.
     #[error(
         "{listen} can be reached from other machines, and anybody there could take any name. \

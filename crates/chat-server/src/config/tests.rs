@@ -69,7 +69,7 @@ fn our_own_variables_win_over_those_that_others_set() {
         ("RUST_LOG", "warn"),
     ];
     let config = load(&[], &variables).unwrap();
-    assert_eq!(config.redis.unwrap().secret(), "redis://ours");
+    assert_eq!(config.redis.unwrap().to_string(), "redis://ours");
     assert_eq!(config.log, "warn");
 }
 
@@ -82,7 +82,20 @@ fn an_empty_variable_is_not_set() {
 #[test]
 fn redis_without_a_value_is_the_one_on_this_machine() {
     let config = load(&["--redis", "--log", "warn"], &[]).unwrap();
-    assert_eq!(config.redis.unwrap().secret(), "redis://127.0.0.1:6379");
+    assert_eq!(config.redis.unwrap().to_string(), "redis://127.0.0.1:6379");
+}
+
+#[test]
+fn the_store_follows_from_the_broker_and_another_one_is_refused() {
+    assert!(load(&["--store", "memory"], &[]).is_ok());
+    assert!(load(&["--store", "redis", "--redis", "redis://h"], &[]).is_ok());
+    let alone = mistakes(&["--store", "memory", "--redis", "redis://h"], &[]);
+    assert!(
+        alone[0].starts_with("--store: memory is this node's alone"),
+        "{alone:?}"
+    );
+    let nowhere = mistakes(&["--store", "redis"], &[]);
+    assert!(nowhere[0].contains("add --redis URL"), "{nowhere:?}");
 }
 
 #[test]
@@ -165,12 +178,12 @@ fn the_refusal_quotes_what_a_shell_would_split_and_shows_no_password() {
 
 #[test]
 fn a_password_is_shown_by_no_message_and_no_debug_output() {
-    let secret = "rediss://user:pa/ss@w0rd@redis.example:6380/2";
+    let secret = "redis://user:pass%40w0rd@redis.example:6380/2";
     let config = load(&["--redis", secret], &[]).unwrap();
     let shown = format!("{config:?} {}", config.redis.as_ref().unwrap());
-    assert!(shown.contains("rediss://…@redis.example:6380/2"), "{shown}");
+    assert!(shown.contains("redis://…@redis.example:6380/2"), "{shown}");
     assert!(
-        !shown.contains("w0rd") && !shown.contains("pa/ss"),
+        !shown.contains("w0rd") && !shown.contains("pass"),
         "{shown}"
     );
 

@@ -1,8 +1,8 @@
 //! How single values are read. Pure: text in, value or [`Problem`] out.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use chat_redis::{RedisConfig, RedisUrl, SubscribeMode};
 use chat_ws::Origins;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
@@ -22,31 +22,14 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Where Redis is. May hold a password, so it shows itself without one.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct RedisUrl(String);
+/// What names in Redis begin with unless another prefix is given.
+pub(super) const REDIS_PREFIX_DEFAULT: &str = "chat:";
 
-impl RedisUrl {
-    /// With its password: for the connection alone.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the backend that connects is not wired yet")
-    )]
-    pub(crate) fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_secrets(&self.0))
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+/// Where rooms are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    Memory,
+    Redis,
 }
 
 /// A text with what stands before the `@` of a URL taken out. Takes the last `@`, because a
@@ -102,16 +85,37 @@ pub(super) fn flag_from_text(text: &str) -> Value {
 }
 
 pub(super) fn redis(value: &Value) -> Result<RedisUrl, Problem> {
-    let is_redis = |text: &&str| {
-        let rest = text
-            .strip_prefix("redis://")
-            .or_else(|| text.strip_prefix("rediss://"));
-        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
-    };
-    let url = value.as_str().filter(is_redis).ok_or(Problem::Malformed {
+    let parse = |text: &str| RedisUrl::parse(text).ok();
+    value.as_str().and_then(parse).ok_or(Problem::Malformed {
         expected: "a Redis address, such as redis://127.0.0.1:6379 or rediss://USER:PASSWORD@HOST:6379/0",
-    })?;
-    Ok(RedisUrl(url.to_owned()))
+    })
+}
+
+pub(super) fn redis_prefix(value: &Value) -> Result<String, Problem> {
+    let is_prefix = |text: &&str| RedisConfig::is_prefix(text);
+    let prefix = value.as_str().filter(is_prefix);
+    prefix.map(str::to_owned).ok_or_else(|| {
+        not_a(
+            value,
+            "a prefix: 1 to 64 printable ASCII characters without { } * ? [ ] \\",
+        )
+    })
+}
+
+pub(super) fn redis_subscribe(value: &Value) -> Result<SubscribeMode, Problem> {
+    match value.as_str() {
+        Some("rooms") => Ok(SubscribeMode::Rooms),
+        Some("all") => Ok(SubscribeMode::All),
+        _ => Err(not_a(value, "rooms or all")),
+    }
+}
+
+pub(super) fn store(value: &Value) -> Result<Store, Problem> {
+    match value.as_str() {
+        Some("memory") => Ok(Store::Memory),
+        Some("redis") => Ok(Store::Redis),
+        _ => Err(not_a(value, "memory or redis")),
+    }
 }
 
 /// One origin or a list of them.
