@@ -205,6 +205,9 @@ impl OutboxQueue {
             if self.frames.capacity() > 64 {
                 self.frames = VecDeque::new();
             }
+            if self.droppable.is_empty() && self.droppable.capacity() > 16 {
+                self.droppable = VecDeque::new();
+            }
         }
     }
 
@@ -385,7 +388,8 @@ impl Outbox {
             changed.as_mut().enable();
             {
                 let queue = self.queue.lock();
-                if queue.closed().is_some() || !queue.is_half_full(&self.limits) {
+                // While it is corked nobody could make room.
+                if queue.corked || queue.closed().is_some() || !queue.is_half_full(&self.limits) {
                     return;
                 }
             }

@@ -1,7 +1,7 @@
 //! The engine: sessions, rooms, lanes, and the tasks that keep them in step with log and broker.
 //!
 //! # Layout
-//! - `builder` puts the seams together; `session` is what a transport holds
+//! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning
 //! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
 //!   ends to serve it
 //! - out: `send` makes entries, `lanes` append them in order
@@ -29,6 +29,7 @@ use crate::pubsub::PubSub;
 use crate::room_log::RoomLog;
 
 mod builder;
+mod hello;
 mod session;
 
 mod attendance;
@@ -162,26 +163,20 @@ impl ChatService {
     /// `Unavailable` if the node is going away.
     pub async fn connect(&self, who: Credentials) -> Result<Session, ServiceError> {
         let inner = &self.inner;
-        if inner.draining.load(Ordering::Relaxed) {
-            return Err(ServiceError::unavailable("this node"));
-        }
-        if inner.connections.read().len() >= inner.limits.connections_max {
-            inner.metrics.limit("connections_max");
-            return Err(ServiceError::RateLimited {
-                limit: format!("this node has {} connections", inner.limits.connections_max),
-                retry_after: std::time::Duration::from_secs(5),
-            });
-        }
+        inner.check_place(inner.connections.read().len())?;
         let identity = inner
             .authenticator
             .authenticate(who)
             .await
             .map_err(|error| ServiceError::Unauthorized(error.to_string()))?;
         let connection = Arc::new(Connection::new(identity, &inner.limits));
-        inner
-            .connections
-            .write()
-            .insert(connection.id, Arc::clone(&connection));
+        {
+            let mut connections = inner.connections.write();
+            // Once more: others came while this one was asked who he is, or a drain has begun,
+            // which sends away only those whom it finds here.
+            inner.check_place(connections.len())?;
+            connections.insert(connection.id, Arc::clone(&connection));
+        }
         inner.metrics.connects.inc();
         inner.metrics.connections.inc();
         Ok(Session::new(Arc::clone(inner), connection))
@@ -196,6 +191,21 @@ impl ChatService {
 }
 
 impl Inner {
+    /// Whether one more may come in.
+    fn check_place(&self, connections: usize) -> Result<(), ServiceError> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(ServiceError::unavailable("this node"));
+        }
+        if connections < self.limits.connections_max {
+            return Ok(());
+        }
+        self.metrics.limit("connections_max");
+        Err(ServiceError::RateLimited {
+            limit: format!("this node has {} connections", self.limits.connections_max),
+            retry_after: std::time::Duration::from_secs(5),
+        })
+    }
+
     fn client_limits(&self) -> ClientLimits {
         ClientLimits {
             frame_bytes: self.limits.frame_bytes_max,

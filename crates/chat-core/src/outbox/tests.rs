@@ -150,3 +150,20 @@ async fn a_transport_that_is_held_up_in_a_write_hears_that_its_outbox_overflowed
     assert_eq!(outbox.push(answer()), Pushed::Overflow);
     assert_eq!(waiting.await.unwrap(), CloseReason::TooSlow);
 }
+
+#[tokio::test]
+async fn nobody_waits_for_room_in_a_corked_outbox() {
+    let limits = Limits {
+        outbox_frames_max: 2,
+        ..Limits::default()
+    };
+    let outbox = Outbox::new(&limits);
+    outbox.cork();
+    outbox.push(answer());
+    outbox.push(answer());
+    assert!(outbox.is_half_full());
+    // Nothing can be taken out until the hello that would wait here is said.
+    tokio::time::timeout(std::time::Duration::from_secs(5), outbox.has_room())
+        .await
+        .unwrap();
+}

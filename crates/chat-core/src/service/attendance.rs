@@ -4,7 +4,7 @@
 //! for whom these differ. One worker per room works through the queue, so the steps of one room
 //! run one after another, and a step whose outcome is unknown is simply taken again. Pure.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::ids::UserId;
 
@@ -108,8 +108,20 @@ impl Attendance {
         }
     }
 
-    /// The store believes in somebody who is not here: he is to be counted out.
+    /// The store believes in somebody who is not here: he is to be counted out. Or it does not know
+    /// somebody who is: he is to be counted again.
     pub(super) fn correct(&mut self, registered: &[UserId]) {
+        let registered: HashSet<_> = registered.iter().collect();
+        let forgotten = self.attendees.iter().filter(|(user, attendee)| {
+            matches!(attendee.told, Told::Joined | Told::Faded) && !registered.contains(user)
+        });
+        let forgotten: Vec<_> = forgotten.map(|(user, _)| user.clone()).collect();
+        for user in forgotten {
+            if let Some(attendee) = self.attendees.get_mut(&user) {
+                attendee.told = Told::Unknown;
+            }
+            self.enqueue(&user);
+        }
         for user in registered {
             if !self.attendees.contains_key(user) {
                 let attendee = Attendee {
@@ -273,6 +285,17 @@ mod tests {
         attendance.correct(&[user()]);
         assert_eq!(run(&mut attendance), vec![Intent::Leave]);
         assert!(attendance.is_settled());
+    }
+
+    #[test]
+    fn somebody_whom_the_store_forgot_is_counted_again() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        run(&mut attendance);
+        attendance.correct(&[user()]);
+        assert_eq!(run(&mut attendance), vec![]);
+        attendance.correct(&[]);
+        assert_eq!(run(&mut attendance), vec![Intent::Join]);
     }
 
     #[test]

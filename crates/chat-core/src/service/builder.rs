@@ -164,7 +164,7 @@ impl ChatServiceBuilder {
         ));
         inner.spawn(housekeeping::run_timers(Arc::clone(&inner), timer_queue));
         inner.spawn(housekeeping::compare_heads(Arc::clone(&inner)));
-        inner.spawn(housekeeping::tell_occupancy(Arc::clone(&inner)));
+        inner.spawn(housekeeping::tell_each_second(Arc::clone(&inner)));
         inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));
         Ok(ChatService { inner })
     }

@@ -32,7 +32,7 @@ impl Inner {
         for batch in rooms.chunks(HEADS_BATCH) {
             let asked: Vec<(&Arc<RoomHub>, Position)> = batch
                 .iter()
-                .filter_map(|room| Some((room, room.state.lock().feed.as_ref()?.last())))
+                .filter_map(|room| Some((room, stands_at(room)?)))
                 .collect();
             let ids: Vec<_> = asked.iter().map(|(room, _)| room.id.clone()).collect();
             if ids.is_empty() {
@@ -54,6 +54,16 @@ impl Inner {
             }
         }
     }
+}
+
+/// Where a room's feed stands. One that is not there yet has to doubt what it will begin with.
+fn stands_at(room: &RoomHub) -> Option<Position> {
+    let mut state = room.state.lock();
+    let last = state.feed.as_ref().map(Feed::last);
+    if last.is_none() {
+        state.doubt_early();
+    }
+    last
 }
 
 fn want(room: &RoomHub) -> Want {

@@ -72,19 +72,27 @@ impl Connection {
             return Err(ServiceError::unavailable("this connection"));
         }
         if let Some((_, known)) = rooms.iter_mut().find(|(other, _)| Arc::ptr_eq(other, room)) {
-            known.clone_from(&Box::new(access.clone()));
+            **known = access.clone();
             return Ok(());
         }
-        if rooms.len() >= max {
-            let size = rooms.len() + 1;
-            return Err(ServiceError::TooLarge {
-                field: "joined rooms",
-                size,
-                limit: max,
-            });
-        }
+        check_count(rooms.len(), max)?;
         rooms.push((Arc::clone(room), Box::new(access.clone())));
         Ok(())
+    }
+
+    /// Whether it may enter one more room, before anything is done for it.
+    pub(super) fn check_place(&self, id: &RoomId, max: usize) -> Result<(), ServiceError> {
+        let rooms = self.rooms.lock();
+        if rooms.iter().any(|(room, _)| room.id == *id) {
+            return Ok(());
+        }
+        check_count(rooms.len(), max)
+    }
+
+    /// Whether its session has ended. Asked under the lock of a room's state the answer is final:
+    /// whoever ends the session takes it out of its rooms afterwards.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     pub(super) fn forget(&self, room: &Arc<RoomHub>) {
@@ -128,4 +136,15 @@ impl Connection {
     pub(super) fn is_busy(&self) -> bool {
         self.pending.load(Ordering::Relaxed) > 0
     }
+}
+
+fn check_count(joined: usize, max: usize) -> Result<(), ServiceError> {
+    if joined < max {
+        return Ok(());
+    }
+    Err(ServiceError::TooLarge {
+        field: "joined rooms",
+        size: joined + 1,
+        limit: max,
+    })
 }

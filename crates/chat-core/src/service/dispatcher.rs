@@ -159,13 +159,26 @@ impl Inner {
             self.timers.after(self.limits.typing_ttl, timer);
         }
         if received.gap {
-            let (inner, room) = (Arc::clone(self), Arc::clone(room));
-            self.spawn(async move {
-                inner.compare(std::slice::from_ref(&room)).await;
-                inner.refresh_roster(&room).await;
-            });
+            self.mend(room);
         }
         self.drive(room);
+    }
+
+    /// Something was lost on a room's topic: compares it with its log and with presence.
+    fn mend(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if !room.state.lock().mending.claim() {
+            return;
+        }
+        let (inner, room) = (Arc::clone(self), Arc::clone(room));
+        self.spawn(async move {
+            loop {
+                inner.compare(std::slice::from_ref(&room)).await;
+                inner.refresh_roster(&room).await;
+                if !room.state.lock().mending.goes_on() {
+                    return;
+                }
+            }
+        });
     }
 
     fn lost(&self) {

@@ -32,7 +32,8 @@ pub(super) async fn drain(inner: &Arc<Inner>) {
         let connections: Vec<_> = inner.connections.read().values().cloned().collect();
         let size = connections.len().div_ceil(BATCHES).max(1);
         for batch in connections.chunks(size) {
-            send_away(batch).await;
+            // Not awaited: connections that are never done would hold up the batches behind them.
+            inner.spawn(send_away(batch.to_vec()));
             tokio::time::sleep(BATCH_INTERVAL).await;
         }
         while !inner.connections.read().is_empty() {
@@ -46,8 +47,12 @@ pub(super) async fn drain(inner: &Arc<Inner>) {
         );
     }
     // People who went to another node are counted there; the sweep counts out the rest.
-    if let Err(error) = inner.presence.retire().await {
-        tracing::warn!(%error, "cannot retire from presence: the lease will end by itself");
+    match tokio::time::timeout(ANSWERS_WAIT, inner.presence.retire()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot retire from presence: the lease will end by itself");
+        }
+        Err(_) => tracing::warn!("presence does not answer: the lease will end by itself"),
     }
     inner.stop.cancel();
     inner.tasks.close();
@@ -55,9 +60,9 @@ pub(super) async fn drain(inner: &Arc<Inner>) {
     let _ended = tokio::time::timeout(ANSWERS_WAIT, inner.tasks.wait()).await;
 }
 
-async fn send_away(batch: &[Arc<Connection>]) {
+async fn send_away(batch: Vec<Arc<Connection>>) {
     let until = Instant::now() + ANSWERS_WAIT;
-    for connection in batch {
+    for connection in &batch {
         let reconnect_after_ms = fastrand::u64(0..=millis(RECONNECT_SPREAD));
         let event = Delivery::new(Event::GoAway { reconnect_after_ms });
         connection.outbox.push(Outgoing::Event(event));
@@ -65,7 +70,7 @@ async fn send_away(batch: &[Arc<Connection>]) {
     while Instant::now() < until && batch.iter().any(|connection| connection.is_busy()) {
         tokio::time::sleep(POLL).await;
     }
-    for connection in batch {
+    for connection in &batch {
         connection.outbox.close(CloseReason::GoingAway);
     }
 }

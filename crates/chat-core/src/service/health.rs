@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::event::{Delivery, Event, Part};
 use crate::outbox::Outgoing;
 use crate::service::Inner;
@@ -18,9 +20,24 @@ pub struct Health {
 
 const ALL: [Part; 4] = [Part::BrokerIn, Part::BrokerOut, Part::Presence, Part::Store];
 
+/// Changes that are told at once, each second. More is a part that blinks: what it has come to is
+/// told once a second, because every change goes to every connection and must arrive.
+const TOLD_AT_ONCE: u8 = 4;
+
 /// The parts that are away, as bits.
 #[derive(Debug, Default)]
-pub(super) struct Parts(AtomicU8);
+pub(super) struct Parts {
+    away: AtomicU8,
+    told: Mutex<Told>,
+}
+
+/// What clients were last told.
+#[derive(Debug, Default)]
+struct Told {
+    away: u8,
+    /// Changes told since the last tick.
+    changes: u8,
+}
 
 fn bit(part: Part) -> u8 {
     match part {
@@ -31,24 +48,26 @@ fn bit(part: Part) -> u8 {
     }
 }
 
+fn of_bits(bits: u8) -> Vec<Part> {
+    let away = ALL.into_iter().filter(|part| bits & bit(*part) != 0);
+    away.collect()
+}
+
 impl Parts {
     pub(super) fn away(&self) -> Vec<Part> {
-        let bits = self.0.load(Ordering::Relaxed);
-        ALL.into_iter()
-            .filter(|part| bits & bit(*part) != 0)
-            .collect()
+        of_bits(self.away.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_away(&self, part: Part) -> bool {
-        self.0.load(Ordering::Relaxed) & bit(part) != 0
+        self.away.load(Ordering::Relaxed) & bit(part) != 0
     }
 
     /// Answers whether that is news.
     fn set(&self, part: Part, away: bool) -> bool {
         let before = if away {
-            self.0.fetch_or(bit(part), Ordering::Relaxed)
+            self.away.fetch_or(bit(part), Ordering::Relaxed)
         } else {
-            self.0.fetch_and(!bit(part), Ordering::Relaxed)
+            self.away.fetch_and(!bit(part), Ordering::Relaxed)
         };
         (before & bit(part) != 0) != away
     }
@@ -61,12 +80,30 @@ impl Inner {
         if self.parts.is_away(part) == away || !self.parts.set(part, away) {
             return;
         }
-        let parts = self.parts.away();
         if away {
             tracing::warn!(?part, "part is away");
         } else {
             tracing::info!(?part, "part is back");
         }
+        self.tell_parts(&mut self.parts.told.lock());
+    }
+
+    /// Tells what a part that blinks has come to; to be called every second.
+    pub(super) fn tell_parts_again(&self) {
+        let mut told = self.parts.told.lock();
+        told.changes = 0;
+        self.tell_parts(&mut told);
+    }
+
+    /// Under the lock, so that what was told last is what is true.
+    fn tell_parts(&self, told: &mut Told) {
+        let away = self.parts.away.load(Ordering::Relaxed);
+        if told.away == away || told.changes >= TOLD_AT_ONCE {
+            return;
+        }
+        told.away = away;
+        told.changes += 1;
+        let parts = of_bits(away);
         let event = Delivery::new(Event::Degraded { parts });
         for connection in self.connections.read().values() {
             connection.outbox.push(Outgoing::Event(Arc::clone(&event)));

@@ -122,12 +122,14 @@ pub(super) async fn compare_heads(inner: Arc<Inner>) {
     }
 }
 
-/// Tells the occupancy of big rooms, once for all changes of a second.
-pub(super) async fn tell_occupancy(inner: Arc<Inner>) {
+/// Tells the occupancy of big rooms, once for all changes of a second, and what parts that blink
+/// have come to.
+pub(super) async fn tell_each_second(inner: Arc<Inner>) {
     let mut ticks = tokio::time::interval(OCCUPANCY_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        inner.tell_parts_again();
         for room in inner.rooms.all() {
             let mut state = room.state.lock();
             if std::mem::take(&mut state.occupancy_owed) {
@@ -154,11 +156,15 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
         match inner.presence.renew().await {
             Ok(lease) => {
                 inner.set_part(Part::Presence, false);
-                if lease == Lease::Renewed && !first {
-                    tracing::warn!("the node's lease had ended: everybody is registered again");
+                if lease == Lease::Renewed {
+                    if !first {
+                        tracing::warn!("the node's lease had ended: everybody is registered again");
+                    }
+                    // Also at first: who joined before it may have been swept for want of a lease.
                     inner.register_all_again();
                 }
                 first = false;
+                inner.refresh_stale_rosters();
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot renew the node's lease");

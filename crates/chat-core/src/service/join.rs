@@ -58,6 +58,7 @@ impl Inner {
         wish: Wish,
         tell: &mut (dyn FnMut(JoinResult) + Send),
     ) -> Result<(), ServiceError> {
+        connection.check_place(&wish.room, self.limits.rooms_per_connection)?;
         let access = self.enter(connection, &wish.room).await?;
         let (facts, from) = (access.room.clone(), wish.position);
         let missed = Missed::default();
@@ -123,8 +124,7 @@ impl Inner {
             self.timers.after(self.limits.leave_grace, timer);
         }
         if idle {
-            let timer = Timer::Unsubscribe(Arc::clone(room));
-            self.timers.after(self.limits.unsubscribe_delay, timer);
+            self.give_up_later(room);
         }
         self.attend(room);
     }
@@ -138,6 +138,10 @@ impl Joining<'_> {
             let max = self.inner.limits.rooms_per_connection;
             self.connection.enter(&room, access, max)?;
             let mut state = room.state.lock();
+            if self.connection.is_gone() {
+                // Its end took it out of this room already: nobody would do so again.
+                return Err(ServiceError::unavailable("this connection"));
+            }
             if let Some(last) = state.feed.as_ref().map(crate::feed::Feed::last) {
                 state.idle_since = None;
                 state.members.hold(self.connection);

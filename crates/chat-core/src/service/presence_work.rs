@@ -53,10 +53,15 @@ impl Inner {
 
     /// Reads a room's occupants again and tells the differences.
     pub(super) async fn refresh_roster(self: &Arc<Self>, room: &Arc<RoomHub>) {
-        if room.state.lock().feed.is_none() {
-            return;
-        }
+        let signals = {
+            let state = room.state.lock();
+            if state.feed.is_none() {
+                return;
+            }
+            state.roster.signals()
+        };
         let Some((count, occupants)) = self.read_roster(&room.id).await else {
+            room.state.lock().is_roster_stale = true;
             return;
         };
         if let Ok(registered) = self.presence.registered(&room.id).await {
@@ -66,6 +71,11 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         let mut state = room.state.lock();
         let was_complete = state.roster.is_complete();
+        // Whoever came while the store was asked must not be told to have left.
+        state.is_roster_stale = was_complete && state.roster.signals() != signals;
+        if state.is_roster_stale {
+            return;
+        }
         let (came, went) = state.roster.replace(count, occupants);
         if !(was_complete && state.roster.is_complete()) {
             state.occupancy_owed = true;
@@ -88,6 +98,23 @@ impl Inner {
                 &self.metrics,
             );
         }
+    }
+
+    /// Presence answers: reads what it did not answer when it was asked.
+    pub(super) fn refresh_stale_rosters(self: &Arc<Self>) {
+        let rooms = self.rooms.all().into_iter();
+        // Claimed here, so that the next renewal does not start the same again.
+        let stale = rooms.filter(|room| std::mem::take(&mut room.state.lock().is_roster_stale));
+        let stale: Vec<_> = stale.collect();
+        if stale.is_empty() {
+            return;
+        }
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            for room in stale {
+                inner.refresh_roster(&room).await;
+            }
+        });
     }
 
     /// How many are in a room, for a connection that lost count.

@@ -62,6 +62,8 @@ pub(super) struct RoomState {
     pub(super) feed: Option<Feed>,
     /// Entries that came after the subscription and before the feed.
     early: Option<Vec<Arc<Entry>>>,
+    /// Something may have been missed before the feed was there.
+    early_doubt: bool,
     pub(super) tail: Tail,
     pub(super) members: Members,
     pub(super) roster: Roster,
@@ -75,6 +77,13 @@ pub(super) struct RoomState {
     pub(super) occupancy_owed: bool,
     /// Since when nobody needs the room.
     pub(super) idle_since: Option<Instant>,
+    /// A timer will look whether it is to be given up.
+    pub(super) is_watched: bool,
+    /// Attempts to serve it that failed.
+    pub(super) failed_starts: u64,
+    pub(super) mending: Mending,
+    /// The roster could not be read, or changed meanwhile: to be done with the next lease.
+    pub(super) is_roster_stale: bool,
     pub(super) page_flight: PageFlight,
 }
 
@@ -88,6 +97,7 @@ impl RoomHub {
             config,
             feed: None,
             early: None,
+            early_doubt: false,
             tail: Tail::new(budget),
             members: Members::default(),
             roster: Roster::new(config.roster_max),
@@ -97,6 +107,10 @@ impl RoomHub {
             is_driven: false,
             occupancy_owed: false,
             idle_since: Some(Instant::now()),
+            is_watched: false,
+            failed_starts: 0,
+            mending: Mending::default(),
+            is_roster_stale: false,
             page_flight: PageFlight::default(),
         };
         Self {
@@ -116,6 +130,12 @@ impl RoomState {
     /// Subscribed from now on: entries are kept until the feed is there.
     pub(super) fn await_feed(&mut self) {
         self.early = Some(Vec::new());
+        self.early_doubt = false;
+    }
+
+    /// What was heard so far may not be all. A feed that is there is compared instead.
+    pub(super) fn doubt_early(&mut self) {
+        self.early_doubt = true;
     }
 
     /// The room is served from here on.
@@ -130,7 +150,7 @@ impl RoomState {
             self.tail.push(Delivery::new(Event::Entry(entry)));
         }
         let early = self.early.take().unwrap_or_default();
-        if early.len() >= EARLY_MAX {
+        if self.early_doubt {
             feed.on_doubt();
         }
         let mut out = Vec::new();
@@ -142,6 +162,8 @@ impl RoomState {
             feed.on_entry(entry, &mut out);
         }
         self.feed = Some(feed);
+        // However long it took: whoever asked for it has the whole delay to come in.
+        self.idle_since = Some(Instant::now());
         self.deliver(out, metrics);
     }
 
@@ -160,11 +182,10 @@ impl RoomState {
         for inbound in inbound {
             match inbound {
                 Inbound::Entry(entry) => self.take_entry(entry, &mut out, metrics),
-                Inbound::Head(header) => {
-                    if let Some(feed) = &mut self.feed {
-                        count_step(feed.on_bare_head(&header), metrics);
-                    }
-                }
+                Inbound::Head(header) => match &mut self.feed {
+                    Some(feed) => count_step(feed.on_bare_head(&header), metrics),
+                    None => self.early_doubt = true,
+                },
                 Inbound::Gap => received.gap = true,
                 Inbound::Signal(signal) => {
                     // In order with the entries around it.
@@ -181,7 +202,7 @@ impl RoomState {
         match (&mut self.feed, &mut self.early) {
             (Some(feed), _) => count_step(feed.on_entry(entry, out), metrics),
             (None, Some(early)) if early.len() < EARLY_MAX => early.push(entry),
-            (None, _) => {}
+            (None, _) => self.early_doubt = true,
         }
     }
 
@@ -286,6 +307,7 @@ impl RoomState {
         metrics.feed_resets.inc();
         self.resets += 1;
         self.tail.clear();
+        self.page_flight = PageFlight::default();
         self.tell(event, None, metrics);
         self.members.reset();
         let mut out = Vec::new();
@@ -318,6 +340,33 @@ impl RoomState {
 
     pub(super) fn is_live(&self, id: ConnectionId) -> bool {
         self.members.is_live(id)
+    }
+}
+
+/// Whether what was lost on a room's topic is being looked for: by one task at a time, however
+/// often something is lost.
+#[derive(Debug, Default)]
+pub(super) enum Mending {
+    #[default]
+    Idle,
+    UnderWay,
+    /// More was lost since it began.
+    Again,
+}
+
+impl Mending {
+    /// Answers whether a task is to be started.
+    pub(super) fn claim(&mut self) -> bool {
+        let idle = matches!(self, Self::Idle);
+        *self = if idle { Self::UnderWay } else { Self::Again };
+        idle
+    }
+
+    /// Answers whether the task has to begin again.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let again = matches!(self, Self::Again);
+        *self = if again { Self::UnderWay } else { Self::Idle };
+        again
     }
 }
 

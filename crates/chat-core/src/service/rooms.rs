@@ -50,13 +50,20 @@ impl Rooms {
         self.by_id.read().values().cloned().collect()
     }
 
-    fn obtain(&self, id: &RoomId) -> Arc<RoomHub> {
+    /// A room, and whether it is new.
+    fn obtain(&self, id: &RoomId) -> (Arc<RoomHub>, bool) {
         if let Some(room) = self.find(id) {
-            return room;
+            return (room, false);
         }
+        let mut is_new = false;
+        let new = || {
+            is_new = true;
+            let budget = Arc::clone(&self.budget);
+            Arc::new(RoomHub::new(id.clone(), self.config, budget))
+        };
         let mut by_id = self.by_id.write();
-        let new = || RoomHub::new(id.clone(), self.config, Arc::clone(&self.budget));
-        Arc::clone(by_id.entry(id.clone()).or_insert_with(|| Arc::new(new())))
+        let room = Arc::clone(by_id.entry(id.clone()).or_insert_with(new));
+        (room, is_new)
     }
 
     /// Takes a room out, if it is still this one and nobody needs it.
@@ -79,12 +86,18 @@ impl Inner {
         id: &RoomId,
     ) -> Result<Arc<RoomHub>, ServiceError> {
         loop {
-            let room = self.rooms.obtain(id);
-            if is_served(&room) {
+            let (room, is_new) = self.rooms.obtain(id);
+            if is_new {
+                // Before the first await: a join that is dropped half-way leaves nothing behind.
+                self.give_up_later(&room);
+            }
+            let (served, failures) = service_of(&room);
+            if served {
                 return Ok(room);
             }
             let transition = room.transition.lock().await;
-            if is_served(&room) {
+            let (served, failures_now) = service_of(&room);
+            if served {
                 drop(transition);
                 return Ok(room);
             }
@@ -96,13 +109,16 @@ impl Inner {
             {
                 continue;
             }
+            // Failed while we waited: trying again one after the other, each until its timeout,
+            // would keep the last of many waiting for ever.
+            if failures_now != failures {
+                return Err(ServiceError::unavailable("this room"));
+            }
             let started = self.start_room(&room).await;
+            if started.is_err() {
+                room.state.lock().failed_starts += 1;
+            }
             drop(transition);
-            // Whether it started or not: it is given up unless somebody joins it.
-            self.timers.after(
-                self.limits.unsubscribe_delay,
-                Timer::Unsubscribe(Arc::clone(&room)),
-            );
             return started.map(|()| room);
         }
     }
@@ -115,8 +131,10 @@ impl Inner {
             ServiceError::unavailable("the broker")
         })?;
         let (head, recent) = self.read_recent(&room.id).await?;
+        let signals = room.state.lock().roster.signals();
         let roster = self.read_roster(&room.id).await;
         let mut state = room.state.lock();
+        state.is_roster_stale = roster.is_none() || state.roster.signals() != signals;
         if let Some((count, occupants)) = roster {
             state.roster.replace(count, occupants);
         }
@@ -209,21 +227,30 @@ impl Inner {
         }
     }
 
+    /// Looks whether a room is still needed, when the delay is over. Whoever leaves it last calls
+    /// this, and one timer is enough for all who do.
+    pub(super) fn give_up_later(&self, room: &Arc<RoomHub>) {
+        if !std::mem::replace(&mut room.state.lock().is_watched, true) {
+            let timer = Timer::Unsubscribe(Arc::clone(room));
+            self.timers.after(self.limits.unsubscribe_delay, timer);
+        }
+    }
+
     /// Ceases to serve a room that nobody has needed for the whole delay.
     pub(super) async fn give_up_room(self: &Arc<Self>, room: &Arc<RoomHub>) {
         let transition = room.transition.lock().await;
         {
             let mut state = room.state.lock();
+            state.is_watched = false;
             let delay = self.limits.unsubscribe_delay;
             let idle = state
                 .idle_since
                 .is_some_and(|since| since.elapsed() >= delay);
             if !idle || !state.members.is_empty() || !state.attendance.is_settled() {
-                let again = state.members.is_empty().then_some(delay);
+                let again = state.members.is_empty();
                 drop(state);
-                if let Some(delay) = again {
-                    self.timers
-                        .after(delay, Timer::Unsubscribe(Arc::clone(room)));
+                if again {
+                    self.give_up_later(room);
                 }
                 return;
             }
@@ -246,6 +273,8 @@ impl Inner {
     }
 }
 
-fn is_served(room: &RoomHub) -> bool {
-    room.state.lock().feed.is_some()
+/// Whether a room is served, and how many attempts to serve it failed.
+fn service_of(room: &RoomHub) -> (bool, u64) {
+    let state = room.state.lock();
+    (state.feed.is_some(), state.failed_starts)
 }

@@ -29,6 +29,8 @@ pub(super) struct Roster {
     /// How many are in the room; more than `users` in a big one.
     count: u64,
     max: usize,
+    /// Signals taken so far.
+    signals: u64,
 }
 
 impl Roster {
@@ -52,7 +54,13 @@ impl Roster {
         self.users.contains_key(user)
     }
 
+    /// How many signals it has taken: what the store said before the last of them is out of date.
+    pub(super) fn signals(&self) -> u64 {
+        self.signals
+    }
+
     pub(super) fn joined(&mut self, arrival: &Arrival) -> Told {
+        self.signals += 1;
         let was_complete = self.is_complete();
         let known = self.contains(&arrival.user);
         if !known && self.users.len() < self.max {
@@ -63,6 +71,7 @@ impl Roster {
     }
 
     pub(super) fn left(&mut self, arrival: &Arrival) -> Told {
+        self.signals += 1;
         let was_complete = self.is_complete();
         let known = self.users.remove(&arrival.user).is_some();
         let before = std::mem::replace(&mut self.count, arrival.count);

@@ -2,26 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Answer, HelloAnswer, JoinResult, Who};
+use crate::answer::{Answer, Who};
 use crate::command::{Command, Hello};
 use crate::error::ServiceError;
-use crate::event::{Delivery, Event, Part};
+use crate::event::Part;
 use crate::ids::{ConnectionId, RoomId, UserId};
 use crate::limits::PAGE_MAX;
 use crate::outbox::{CloseReason, Outgoing};
 use crate::presence::Occupant;
 use crate::room_log::PageFrom;
+use crate::service::Inner;
 use crate::service::connection::Connection;
 use crate::service::join::Wish;
 use crate::service::lanes::Done;
 use crate::service::send::{Change, Kind, Ticket};
-use crate::service::{Inner, millis};
 use crate::signal::{Signal, Typing};
 use crate::topic::Topic;
-
-/// Rooms joined by one hello at once is a chain of joins; its answer is sent before it is larger
-/// than this, and what comes later follows as events.
-const HELLO_BYTES_MAX: usize = 256 * 1024;
 
 /// One connection, as its transport holds it. Dropping it means that the connection was lost.
 #[derive(Debug)]
@@ -120,46 +116,6 @@ impl Drop for Session {
 }
 
 impl Inner {
-    async fn hello(self: &Arc<Self>, connection: &Arc<Connection>, id: Option<u64>, hello: Hello) {
-        // Events of rooms that are joined already wait behind the answer.
-        connection.outbox.cork();
-        let mut answer = Some(HelloAnswer {
-            user: connection.user.clone(),
-            connection: connection.id,
-            instance: self.instance,
-            heartbeat_ms: millis(self.limits.heartbeat),
-            limits: self.client_limits(),
-            rooms: Vec::new(),
-        });
-        let mut bytes = 0;
-        for (room, position) in hello.rooms {
-            if bytes > HELLO_BYTES_MAX || connection.outbox.is_half_full() {
-                send_hello(connection, id, &mut answer);
-            }
-            connection.outbox.has_room().await;
-            let wish = Wish {
-                room: room.clone(),
-                position,
-                history: None,
-            };
-            let mut tell = |result: JoinResult| match &mut answer {
-                Some(answer) => {
-                    bytes += result.size_hint();
-                    answer.rooms.push((result.room.id.clone(), Ok(result)));
-                }
-                None => push_joined(connection, result),
-            };
-            let joined = self.join(connection, wish, &mut tell).await;
-            if let Err(error) = joined {
-                match &mut answer {
-                    Some(answer) => answer.rooms.push((room, Err(error))),
-                    None => push(connection, Event::JoinFailed { room, error }),
-                }
-            }
-        }
-        send_hello(connection, id, &mut answer);
-    }
-
     async fn command(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -207,6 +163,7 @@ impl Inner {
                     position,
                     history,
                 };
+                connection.outbox.has_room().await;
                 let mut tell = |result| connection.answer(id, Ok(Answer::Joined(Box::new(result))));
                 self.join(connection, wish, &mut tell).await.map(|()| None)
             }
@@ -288,6 +245,8 @@ impl Inner {
         limit: Option<usize>,
     ) -> Result<Answer, ServiceError> {
         self.access(connection, room).await?;
+        // Large answers come as fast as they are read: asking for many is not being too slow.
+        connection.outbox.has_room().await;
         let from = from.unwrap_or(PageFrom::Before(u64::MAX));
         let max = limit
             .unwrap_or(self.limits.history_default)
@@ -354,21 +313,4 @@ impl Inner {
 
 fn not_joined() -> ServiceError {
     ServiceError::bad_request("room", "is not joined on this connection")
-}
-
-fn send_hello(connection: &Connection, id: Option<u64>, answer: &mut Option<HelloAnswer>) {
-    if let Some(answer) = answer.take() {
-        let result = Box::new(Ok(Answer::Hello(Box::new(answer))));
-        connection.outbox.uncork(Outgoing::Answer { id, result });
-    }
-}
-
-fn push_joined(connection: &Connection, result: JoinResult) {
-    push(connection, Event::Joined(Box::new(result)));
-}
-
-fn push(connection: &Connection, event: Event) {
-    connection
-        .outbox
-        .push(Outgoing::Event(Delivery::new(event)));
 }
