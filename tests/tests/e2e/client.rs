@@ -266,7 +266,10 @@ impl Client {
     async fn next(&mut self) -> Result<Value, Option<u16>> {
         let mut code = None;
         loop {
-            match soon(self.socket.next()).await {
+            let Ok(message) = timeout(DEADLINE, self.socket.next()).await else {
+                panic!("nothing more within {DEADLINE:?}, after {:?}", self.waiting);
+            };
+            match message {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(frame))) => code = frame.map(|frame| frame.code.into()),
                 Some(Ok(message)) => {

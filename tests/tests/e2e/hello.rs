@@ -131,9 +131,6 @@ async fn a_hello_that_is_late_is_closed(wire: Wire) {
     let mut chatty = Client::connect(&server, wire).await;
     chatty.say(&json!({"op": "ping"})).await;
     assert_eq!(chatty.closed().await.0, Some(4001));
-
-    let mut quick = Client::enter(&server, wire, "alice").await;
-    quick.ask("ping", json!({})).await;
 }
 
 async fn a_hello_without_a_name_is_answered_and_closed(wire: Wire) {

@@ -87,8 +87,10 @@ async fn who_leaves_hears_no_more(wire: Wire) {
     let server = server();
     let mut alice = Client::enter_room(&server, wire, "alice", "general").await;
     let mut bob = Client::enter_room(&server, wire, "bob", "general").await;
+    // Presence follows a join: by now it knows both.
+    alice.event_about("user_joined", "bob").await;
     alice.ask("leave", json!({"room": "general"})).await;
-    assert_eq!(bob.event("user_left").await["user"], "alice");
+    bob.event_about("user_left", "alice").await;
     bob.say_in("general", "is she gone?").await;
     bob.texts(1).await;
     alice.assert_none("message_added").await;
