@@ -303,7 +303,8 @@ impl RoomState {
             return Some((kept.header.position.id, kept.header.at_ms));
         }
         let oldest = self.entries.front()?;
-        (oldest.header.position.seq == seq + 1).then_some((oldest.header.prev, oldest.header.at_ms))
+        (Some(oldest.header.position.seq) == seq.checked_add(1))
+            .then_some((oldest.header.prev, oldest.header.at_ms))
     }
 
     pub(super) fn oldest_seq(&self) -> Option<u64> {

@@ -1,0 +1,111 @@
+//! Nodes that share a broker, a log, presence and a directory, each behind faults of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::{
+    ChatService, Clock, Credentials, Hello, InstanceId, Limits, ManualClock, Position, RoomLog,
+    Session,
+};
+use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
+use chat_testkit::faults::{EnvelopeFaults, FaultyPubSub, FaultyRoomLog, LogFaults};
+use chat_testkit::make;
+
+/// One node and its switches.
+pub(crate) struct Node {
+    pub(crate) link: Arc<FaultyPubSub>,
+    pub(crate) log: Arc<FaultyRoomLog>,
+    pub(crate) service: ChatService,
+}
+
+/// All of them, and the log as it is.
+pub(crate) struct Cluster {
+    pub(crate) log: MemoryRoomLog,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// `announcing`: the log announces its entries itself; otherwise the engine publishes them.
+    pub(crate) fn start(nodes: u64, announcing: bool, limits: &Limits, seed: u64) -> Self {
+        fastrand::seed(seed);
+        let config = MemoryConfig::from(limits);
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(1_000));
+        let broker = MemoryBroker::new(config.clone());
+        let log = if announcing {
+            MemoryRoomLog::announcing_on(&broker, config.clone(), Arc::clone(&clock))
+        } else {
+            MemoryRoomLog::new(config.clone(), Arc::clone(&clock))
+        };
+        let presence = MemoryPresence::new(config.clone(), Arc::clone(&clock));
+        let directory = Arc::new(MemoryDirectory::new(config, Arc::clone(&clock)));
+        let node = |number| {
+            let instance = InstanceId::random();
+            let link = Arc::new(FaultyPubSub::new(Arc::new(broker.node()), seed + number));
+            let log = Arc::new(FaultyRoomLog::new(
+                Arc::new(log.clone()),
+                seed + 100 + number,
+            ));
+            let service = ChatService::builder(
+                Arc::clone(&link) as Arc<dyn chat_core::PubSub>,
+                Arc::new(presence.node(instance)),
+            )
+            .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
+            .directory(Arc::clone(&directory) as Arc<dyn chat_core::Directory>)
+            .clock(Arc::clone(&clock))
+            .limits(limits.clone())
+            .instance(instance)
+            .build()
+            .unwrap();
+            Node { link, log, service }
+        };
+        let nodes = (0..nodes).map(node).collect();
+        Self { log, nodes }
+    }
+
+    pub(crate) fn set(&self, envelopes: EnvelopeFaults, log: LogFaults) {
+        for node in &self.nodes {
+            node.link.set(envelopes);
+            node.log.set(log);
+        }
+    }
+
+    /// Nothing goes wrong any more, and links are up.
+    pub(crate) fn heal(&self) {
+        self.set(EnvelopeFaults::default(), LogFaults::default());
+        for node in &self.nodes {
+            node.link.restore();
+            node.link.drain();
+        }
+    }
+
+    pub(crate) async fn connect(&self, node: usize, user: &str) -> Session {
+        let who = Credentials {
+            user: Some(make::user(user)),
+            ..Credentials::default()
+        };
+        let session = self.nodes[node].service.connect(who).await.unwrap();
+        session.hello(None, Hello::default()).await;
+        session
+    }
+
+    pub(crate) async fn head(&self) -> Position {
+        self.log.open(&make::room(ROOM)).await.unwrap().position
+    }
+}
+
+/// The room that everybody is in.
+pub(crate) const ROOM: &str = "general";
+
+/// Longer than a node takes to find what was lost without a word: the interval at which it compares
+/// heads with its jitter, and a read.
+pub(crate) const UNNOTICED: Duration = Duration::from_secs(45);
+
+/// Runs on one thread, with time that runs ahead.
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(test)
+}
