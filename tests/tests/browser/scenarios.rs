@@ -26,7 +26,9 @@ async fn two_tabs_chat() {
     alice.say(&mut browser, "hello bob").await;
     bob.wait_for_message(&mut browser, "hello bob").await;
     bob.say(&mut browser, "hello alice").await;
-    alice.wait_for_message(&mut browser, "hello alice").await;
+    for tab in [&alice, &bob] {
+        tab.wait_for_message(&mut browser, "hello alice").await;
+    }
     alice.write(&mut browser, "I am thinking").await;
     let typing = "document.querySelector('[data-testid=typing]').textContent.includes('alice')";
     bob.wait_until(&mut browser, typing).await;
@@ -68,7 +70,9 @@ async fn who_was_offline_comes_back_without_loss_and_without_doubles() {
         .wait_for_message(&mut browser, "said in a tunnel")
         .await;
     alice.say(&mut browser, "after").await;
-    bob.wait_for_message(&mut browser, "after").await;
+    for tab in [&alice, &bob] {
+        tab.wait_for_message(&mut browser, "after").await;
+    }
     let all = pairs(&[
         ("alice", "before"),
         ("alice", "one"),
