@@ -14,8 +14,10 @@ enum Truth {
     Present {
         connections: usize,
     },
-    /// His last connection was lost; the grace runs.
-    Fading,
+    /// His last connection was lost; this grace runs.
+    Fading {
+        grace: u64,
+    },
     Absent,
 }
 
@@ -51,6 +53,8 @@ pub(super) struct Attendance {
     queue: VecDeque<UserId>,
     /// A worker is at it.
     working: bool,
+    /// Graces so far: one that was cut short by a return does not end the next.
+    graces: u64,
 }
 
 impl Attendance {
@@ -65,32 +69,34 @@ impl Attendance {
             Truth::Present { connections } => Truth::Present {
                 connections: connections + 1,
             },
-            Truth::Fading | Truth::Absent => Truth::Present { connections: 1 },
+            Truth::Fading { .. } | Truth::Absent => Truth::Present { connections: 1 },
         };
         self.enqueue(user);
     }
 
-    /// One connection of a user has left, on purpose or lost. Answers whether his grace begins.
-    pub(super) fn leave(&mut self, user: &UserId, lost: bool) -> bool {
-        let Some(attendee) = self.attendees.get_mut(user) else {
-            return false;
-        };
+    /// One connection of a user has left, on purpose or lost. Answers the grace that begins.
+    pub(super) fn leave(&mut self, user: &UserId, lost: bool) -> Option<u64> {
+        let attendee = self.attendees.get_mut(user)?;
+        let next = self.graces + 1;
         attendee.truth = match attendee.truth {
             Truth::Present { connections } if connections > 1 => Truth::Present {
                 connections: connections - 1,
             },
-            Truth::Present { .. } if lost => Truth::Fading,
-            Truth::Present { .. } | Truth::Fading | Truth::Absent => Truth::Absent,
+            Truth::Present { .. } if lost => Truth::Fading { grace: next },
+            Truth::Present { .. } | Truth::Fading { .. } | Truth::Absent => Truth::Absent,
         };
-        let fading = attendee.truth == Truth::Fading;
+        let begins = attendee.truth == Truth::Fading { grace: next };
+        if begins {
+            self.graces = next;
+        }
         self.enqueue(user);
-        fading
+        begins.then_some(next)
     }
 
-    /// A user's grace is over, unless he came back.
-    pub(super) fn end_grace(&mut self, user: &UserId) {
+    /// A user's grace is over, unless he came back meanwhile.
+    pub(super) fn end_grace(&mut self, user: &UserId, grace: u64) {
         if let Some(attendee) = self.attendees.get_mut(user)
-            && attendee.truth == Truth::Fading
+            && attendee.truth == (Truth::Fading { grace })
         {
             attendee.truth = Truth::Absent;
             self.enqueue(user);
@@ -205,12 +211,12 @@ impl Attendance {
 fn intent(attendee: &Attendee) -> Option<Intent> {
     match (attendee.truth, attendee.told) {
         (Truth::Present { .. }, Told::Joined)
-        | (Truth::Fading, Told::Faded)
+        | (Truth::Fading { .. }, Told::Faded)
         | (Truth::Absent, Told::Left) => None,
         (Truth::Present { .. }, _) => Some(Intent::Join),
         // Who was never told of must be counted before he can fade.
-        (Truth::Fading, Told::Left | Told::Unknown) => Some(Intent::Join),
-        (Truth::Fading, Told::Joined) => Some(Intent::Fade),
+        (Truth::Fading { .. }, Told::Left | Told::Unknown) => Some(Intent::Join),
+        (Truth::Fading { .. }, Told::Joined) => Some(Intent::Fade),
         (Truth::Absent, _) => Some(Intent::Leave),
     }
 }
@@ -250,20 +256,33 @@ mod tests {
         let mut attendance = Attendance::default();
         attendance.join(&user());
         run(&mut attendance);
-        assert!(attendance.leave(&user(), true));
+        let grace = attendance.leave(&user(), true).unwrap();
         assert_eq!(run(&mut attendance), vec![Intent::Fade]);
         attendance.join(&user());
-        attendance.end_grace(&user());
+        attendance.end_grace(&user(), grace);
         assert_eq!(run(&mut attendance), vec![Intent::Join]);
         assert_eq!(attendance.present().count(), 1);
+    }
+
+    #[test]
+    fn a_grace_that_was_cut_short_does_not_end_the_next_one() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        let first = attendance.leave(&user(), true).unwrap();
+        attendance.join(&user());
+        let second = attendance.leave(&user(), true).unwrap();
+        attendance.end_grace(&user(), first);
+        assert_eq!(attendance.present().count(), 1);
+        attendance.end_grace(&user(), second);
+        assert_eq!(attendance.present().count(), 0);
     }
 
     #[test]
     fn a_grace_that_ends_leaves() {
         let mut attendance = Attendance::default();
         attendance.join(&user());
-        attendance.leave(&user(), true);
-        attendance.end_grace(&user());
+        let grace = attendance.leave(&user(), true).unwrap();
+        attendance.end_grace(&user(), grace);
         run(&mut attendance);
         assert!(attendance.is_settled());
     }

@@ -23,7 +23,7 @@ const TIMERS_QUEUED: usize = 8_192;
 #[derive(Debug)]
 pub(super) enum Timer {
     /// A lost connection's grace is over.
-    EndGrace(Arc<RoomHub>, UserId),
+    EndGrace(Arc<RoomHub>, UserId, u64),
     /// A typist's time is over.
     StopTyping(Arc<RoomHub>, UserId),
     /// Nobody has needed a room for a while.
@@ -88,8 +88,8 @@ pub(super) async fn run_timers(inner: Arc<Inner>, mut queue: TimerQueue) {
 impl Inner {
     fn run_off(self: &Arc<Self>, timer: Timer) {
         match timer {
-            Timer::EndGrace(room, user) => {
-                room.state.lock().attendance.end_grace(&user);
+            Timer::EndGrace(room, user, grace) => {
+                room.state.lock().attendance.end_grace(&user, grace);
                 self.attend(&room);
             }
             Timer::StopTyping(room, user) => {

@@ -115,12 +115,12 @@ impl Inner {
         lost: bool,
     ) {
         connection.forget(room);
-        let (fading, idle) = {
+        let (grace, idle) = {
             let mut state = room.state.lock();
             (state.remove(connection, lost), state.members.is_empty())
         };
-        if fading {
-            let timer = Timer::EndGrace(Arc::clone(room), connection.user.clone());
+        if let Some(grace) = grace {
+            let timer = Timer::EndGrace(Arc::clone(room), connection.user.clone(), grace);
             self.timers.after(self.limits.leave_grace, timer);
         }
         if idle {

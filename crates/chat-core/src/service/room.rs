@@ -326,16 +326,16 @@ impl RoomState {
         wanted && !std::mem::replace(&mut self.is_driven, true)
     }
 
-    /// Takes a connection out. Answers whether a grace begins.
-    pub(super) fn remove(&mut self, connection: &Connection, lost: bool) -> bool {
-        let fading = match self.members.remove(connection.id) {
+    /// Takes a connection out. Answers the grace that begins.
+    pub(super) fn remove(&mut self, connection: &Connection, lost: bool) -> Option<u64> {
+        let grace = match self.members.remove(connection.id) {
             Some(true) => self.attendance.leave(&connection.user, lost),
-            Some(false) | None => false,
+            Some(false) | None => None,
         };
         if self.members.is_empty() && self.idle_since.is_none() {
             self.idle_since = Some(Instant::now());
         }
-        fading
+        grace
     }
 
     pub(super) fn is_live(&self, id: ConnectionId) -> bool {
