@@ -6,6 +6,8 @@
 //! their own, where a newer one replaces an older one of the same key; they are written when
 //! nothing else waits, and never evict anybody.
 
+mod reason;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::error::ServiceError;
 use crate::event::{Delivery, Event};
 use crate::ids::RoomId;
 use crate::limits::Limits;
+
+pub use reason::CloseReason;
 
 /// One frame on its way to a client, not yet encoded.
 #[derive(Debug, Clone)]
@@ -46,48 +50,6 @@ impl Outgoing {
                 Ok(answer) => answer.size_hint(),
                 Err(_) => 256,
             },
-        }
-    }
-}
-
-/// Why the server closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The node is going away.
-    GoingAway,
-    /// Its outbox is full: the client reads too slowly.
-    TooSlow,
-    /// It does not keep to the protocol.
-    Protocol,
-    /// A frame was larger than it may be.
-    FrameTooLarge,
-    /// Hello came late or was refused.
-    Unauthenticated,
-    /// Its identity ended.
-    Expired,
-    /// An operator closed it, or its identity was revoked.
-    Disconnected,
-    /// There are too many connections.
-    TooMany,
-    /// Its client left, or died.
-    Gone,
-}
-
-impl CloseReason {
-    /// In one word, for metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::GoingAway => "going_away",
-            Self::TooSlow => "too_slow",
-            Self::Protocol => "protocol",
-            Self::FrameTooLarge => "frame_too_large",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Expired => "expired",
-            Self::Disconnected => "disconnected",
-            Self::TooMany => "too_many",
-            Self::Gone => "gone",
         }
     }
 }
