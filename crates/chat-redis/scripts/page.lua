@@ -3,7 +3,7 @@
 -- KEYS  log, head, changed
 -- ARGV  direction (b: newest first below the seq; a: oldest first above it; m: the one at it), seq,
 --       most messages, log_max, most bytes (but at least one message), entries per step, most entries
---       that are looked at, how many messages a call before this one has already found
+--       that are looked at (a long one counts for one more per KiB), how many messages a call before this one has already found
 --
 -- Answers where to go on (a seq; empty if the end of the log or a limit was reached), 1 if there are
 -- more behind a limit else 0, the bytes taken, and for each message: its envelope, its state (as in
@@ -57,9 +57,9 @@ while first <= last do
   end
   local found = fetch()
   if #found == 0 then break end
-  scanned = scanned + #found
   for _, entry in ipairs(found) do
     local at_seq = tonumber(string.match(entry[1], '^%d+'))
+    scanned = scanned + 1 + #entry[2][2] / 1024
     if entry[2][3] == 'a' then
       local message = overlay(at_seq, entry[2][2])
       bytes = bytes + #message[1] + #message[3]

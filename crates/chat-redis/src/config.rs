@@ -27,7 +27,7 @@ impl RedisUrl {
     /// Checks that it is one.
     ///
     /// # Errors
-    /// [`ConfigError::Url`]
+    /// [`ConfigError::Url`], [`ConfigError::NoTls`]
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
         let url = Self(url.to_owned());
         url.connection_info()?;
@@ -35,6 +35,9 @@ impl RedisUrl {
     }
 
     pub(crate) fn connection_info(&self) -> Result<ConnectionInfo, ConfigError> {
+        if self.0.starts_with("rediss://") {
+            return Err(ConfigError::NoTls(self.to_string()));
+        }
         self.0
             .as_str()
             .into_connection_info()
@@ -170,6 +173,8 @@ mod tests {
         assert!(!shown.contains("s3cr") && !shown.contains("joe"), "{shown}");
         let wrong = RedisConfig::new("http://joe:secret@host").unwrap_err();
         assert!(!wrong.to_string().contains("secret"), "{wrong}");
+        let tls = RedisConfig::new("rediss://joe:secret@host").unwrap_err();
+        assert_eq!(tls, ConfigError::NoTls("rediss://…@host".to_owned()));
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub enum ConfigError {
     /// Not the address of a Redis.
     #[error("{0} is not an address like redis://user:password@host:6379/0")]
     Url(String),
+    /// An address with TLS, and this build has none.
+    #[error("{0} asks for TLS, which this build does not have")]
+    NoTls(String),
     /// Not a key prefix.
     #[error("prefix must be 1 to 64 printable ASCII characters without {{ }} * ? [ ] \\")]
     Prefix,
@@ -50,6 +53,16 @@ pub(crate) fn is_refusal(error: &RedisError) -> bool {
             Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH")
         ),
     }
+}
+
+/// Whether the server answered that it cannot answer now: it loads its data, or has lost its primary.
+pub(crate) fn is_passing(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain
+        )
+    ) || error.code() == Some("BUSY")
 }
 
 pub(crate) fn is_no_script(error: &RedisError) -> bool {

@@ -120,7 +120,9 @@ impl Link {
     /// Takes a connection; while Redis is away it tries again until the deadline.
     pub(crate) async fn checkout(&self, deadline: Instant) -> Result<Connection, LinkError> {
         loop {
-            let error = match timeout_at(deadline.into(), self.pool.get()).await {
+            // Boxed: it may have to connect, and everything that asks Redis carries this future.
+            let connection = Box::pin(self.pool.get());
+            let error = match timeout_at(deadline.into(), connection).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => return Err(LinkError::NotSent("no connection in time".to_owned())),

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::config::RedisConfig;
-use crate::error::{ConfigError, LinkError};
+use crate::error::{ConfigError, LinkError, is_passing};
 use crate::link::connection_info;
 use crate::shared::Shared;
 
@@ -143,7 +143,13 @@ impl PubSub for RedisPubSub {
             LinkError::NotSent(why) | LinkError::Unknown(why) => PubSubError::Unavailable(why),
         })?;
         for answer in answers {
-            answer.map_err(|error| PubSubError::Refused(error.to_string()))?;
+            answer.map_err(|error| {
+                if is_passing(&error) {
+                    PubSubError::Unavailable(error.to_string())
+                } else {
+                    PubSubError::Refused(error.to_string())
+                }
+            })?;
         }
         Ok(())
     }

@@ -90,6 +90,18 @@ impl RedisRoomLog {
         Err(ReadError::Unavailable("the head is lost".to_owned()))
     }
 
+    async fn heads_by(&self, mut pipe: Pipeline) -> Result<Vec<Option<Head>>, ReadError> {
+        let answers = self.shared.others.run(&mut pipe).await;
+        let head = |answer: redis::RedisResult<Value>| {
+            head_of(answer.map_err(|error| ReadError::Unavailable(error.to_string()))?)
+        };
+        answers
+            .map_err(unavailable)?
+            .into_iter()
+            .map(head)
+            .collect()
+    }
+
     async fn heads_of(&self, rooms: &[RoomId]) -> Result<Vec<Option<Head>>, ReadError> {
         let mut pipe = Pipeline::with_capacity(rooms.len());
         for room in rooms {
@@ -97,12 +109,7 @@ impl RedisRoomLog {
                 .arg(self.shared.keys.head(room))
                 .arg(&["epoch", "seq", "id", "at", "start"]);
         }
-        let answers = self.shared.others.run(&mut pipe).await;
-        let mut heads = Vec::with_capacity(rooms.len());
-        for answer in answers.map_err(unavailable)? {
-            heads.push(head_of(answer.map_err(|error| failed(&error))?)?);
-        }
-        Ok(heads)
+        self.heads_by(pipe).await
     }
 
     /// The heads of those rooms that have a stream and have lost their head.
@@ -111,12 +118,7 @@ impl RedisRoomLog {
         for room in rooms {
             pipe.add_command(self.open_call(room, false));
         }
-        let answers = self.shared.others.run(&mut pipe).await;
-        let mut heads = Vec::with_capacity(rooms.len());
-        for answer in answers.map_err(unavailable)? {
-            heads.push(head_of(answer.map_err(|error| failed(&error))?)?);
-        }
-        Ok(heads)
+        self.heads_by(pipe).await
     }
 }
 
@@ -224,10 +226,6 @@ fn unavailable(error: LinkError) -> ReadError {
     match error {
         LinkError::NotSent(why) | LinkError::Unknown(why) => ReadError::Unavailable(why),
     }
-}
-
-fn failed(error: &redis::RedisError) -> ReadError {
-    ReadError::Unavailable(error.to_string())
 }
 
 fn millis(time: Duration) -> u64 {

@@ -23,6 +23,8 @@ pub(super) struct Node {
     rooms: HashSet<RoomId>,
     /// The same rooms, and some that were left, in the order in which they are to be renewed.
     due: VecDeque<RoomId>,
+    /// What is in `due`, each once however often it is left and joined again.
+    queued: HashSet<RoomId>,
     /// The generation before, to be entered for sweeping in so many more renewals.
     previous: Option<(String, u32)>,
 }
@@ -37,6 +39,7 @@ impl Node {
             retired: false,
             rooms: HashSet::new(),
             due: VecDeque::new(),
+            queued: HashSet::new(),
             previous: None,
         }
     }
@@ -58,6 +61,7 @@ impl Node {
         self.held = Some((now, now));
         self.rooms.clear();
         self.due.clear();
+        self.queued.clear();
     }
 
     /// The lease was renewed.
@@ -107,7 +111,11 @@ impl Node {
 
     /// The intent for a room is in Redis, under the generation of this name.
     pub(super) fn add_room(&mut self, name: &str, room: &RoomId) {
-        if self.name().as_deref() == Some(name) && self.rooms.insert(room.clone()) {
+        if self.name().as_deref() != Some(name) {
+            return;
+        }
+        self.rooms.insert(room.clone());
+        if self.queued.insert(room.clone()) {
             self.due.push_back(room.clone());
         }
     }
@@ -126,9 +134,11 @@ impl Node {
             let Some(room) = self.due.pop_front() else {
                 break;
             };
-            if self.rooms.contains(&room) && !taken.contains(&room) {
+            if self.rooms.contains(&room) {
                 self.due.push_back(room.clone());
                 taken.push(room);
+            } else {
+                self.queued.remove(&room);
             }
         }
         taken
@@ -170,6 +180,11 @@ mod tests {
         for room in &rooms {
             node.add_room(&name, room);
         }
+        for _ in 0..3 {
+            node.remove_room(&name, &rooms[7]);
+            node.add_room(&name, &rooms[7]);
+        }
+        assert_eq!(node.due.len(), 100);
         node.remove_room(&name, &rooms[7]);
         let mut renewed = HashSet::new();
         for _ in 0..RENEW_ROUND {

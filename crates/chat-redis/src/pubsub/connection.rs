@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::topics::Topics;
+use crate::error::is_passing;
 use crate::keys::Keys;
 
 /// Why a connection cannot be used (any more).
@@ -35,6 +36,7 @@ pub(super) enum Broken {
 impl From<redis::RedisError> for Broken {
     fn from(error: redis::RedisError) -> Self {
         match error.kind() {
+            _ if is_passing(&error) => Self::Away(error.to_string()),
             redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
                 Self::Refused(error.to_string())
             }

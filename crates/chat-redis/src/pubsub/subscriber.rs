@@ -57,10 +57,10 @@ impl Subscriber {
             else {
                 return;
             };
-            self.topics.lock().forget_link();
-            if let Broken::Refused(why) = &broken {
-                self.topics.lock().refuse(why.clone());
-            }
+            self.topics.lock().forget_link(match &broken {
+                Broken::Refused(why) => Some(why.clone()),
+                Broken::Away(_) => None,
+            });
             if !lost {
                 lost = true;
                 tracing::warn!(instance = %self.shared.instance, url = %self.shared.config.url, %broken, "subscriber lost");
@@ -80,12 +80,13 @@ impl Subscriber {
     /// One life of the connection; answers why it ended.
     async fn live(&self, lost: &mut bool, backoff: &mut Backoff, probe: &mut u64) -> Broken {
         let config = &self.shared.config;
-        let opened = Connection::open(
+        // Boxed: a connection in the making is large, and this future lives as long as the node.
+        let opened = Box::pin(Connection::open(
             self.info.clone(),
             Arc::clone(&self.ear),
             config.connect_timeout,
             config.command_timeout,
-        );
+        ));
         let mut connection = match opened.await {
             Ok(connection) => connection,
             Err(broken) => return broken,

@@ -34,7 +34,7 @@ pub(super) struct Topics {
     due: BTreeSet<Topic>,
     /// In mode `All`: the pattern is confirmed in the present generation.
     pattern: bool,
-    /// Why the server refused the last subscription, until one succeeds.
+    /// Why the server refused, if that is what ended the last link.
     refused: Option<String>,
 }
 
@@ -84,12 +84,9 @@ impl Topics {
         self.refused.as_deref()
     }
 
-    pub(super) fn refuse(&mut self, why: String) {
-        self.refused = Some(why);
-    }
-
     /// The link is gone: nothing is confirmed any more, all that is wanted is due.
-    pub(super) fn forget_link(&mut self) {
+    pub(super) fn forget_link(&mut self, refused: Option<String>) {
+        self.refused = refused;
         self.pattern = false;
         self.all.retain(|_, standing| standing.wanted);
         self.due.clear();
@@ -197,7 +194,7 @@ mod tests {
         topics.next_step(10);
         topics.confirm(&three);
         topics.give_up(&three[2..]);
-        topics.forget_link();
+        topics.forget_link(None);
         assert!(!topics.are_confirmed(&three[..1]));
         let mut seen = Vec::new();
         while let Some(Step::Subscribe(step)) = topics.next_step(1) {

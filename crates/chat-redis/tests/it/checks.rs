@@ -6,7 +6,7 @@ use crate::support::{self, Server};
 
 #[tokio::test]
 async fn a_good_server_passes_and_one_that_evicts_is_warned_of() {
-    let server = Server::start();
+    let server = Server::start().await;
     let config = support::config(&server.url());
     assert_eq!(check_server(&config).await, Ok(Vec::new()));
     server.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
@@ -17,7 +17,8 @@ async fn a_good_server_passes_and_one_that_evicts_is_warned_of() {
 
 #[tokio::test]
 async fn a_server_that_is_away_or_refuses_is_told_apart() {
-    let mut server = Server::with(&["--requirepass", "secret"]);
+    let mut server = Server::start().await;
+    server.run(&["CONFIG", "SET", "requirepass", "secret"]);
     let url = server.url().replace("//", "//:secret@");
     let config = support::config(&url);
     assert_eq!(check_server(&config).await, Ok(Vec::new()));

@@ -24,9 +24,9 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn start(mode: SubscribeMode) -> Self {
+    async fn start(mode: SubscribeMode) -> Self {
         Self {
-            server: Server::start(),
+            server: Server::start().await,
             mode,
             proxies: Mutex::default(),
         }
@@ -60,12 +60,8 @@ impl PubSubHarness for Nodes {
     }
 }
 
-chat_testkit::pubsub_contract!(pubsub_by_rooms, || async {
-    Nodes::start(SubscribeMode::Rooms)
-});
-chat_testkit::pubsub_contract!(pubsub_by_pattern, || async {
-    Nodes::start(SubscribeMode::All)
-});
+chat_testkit::pubsub_contract!(pubsub_by_rooms, || Nodes::start(SubscribeMode::Rooms));
+chat_testkit::pubsub_contract!(pubsub_by_pattern, || Nodes::start(SubscribeMode::All));
 
 /// Handles of one log.
 struct Logs {
@@ -93,7 +89,7 @@ impl Logs {
             &key("changed"),
             &seq.to_string(),
         ]);
-        assert_eq!(answer.text(), "1");
+        assert_eq!(answer.number(), 1);
     }
 }
 
@@ -104,7 +100,7 @@ impl RoomLogHarness for Logs {
             return Arc::new(RedisRoomLog::new(self.config()).unwrap());
         }
         let node = RedisPubSub::connect(self.config(), support::instance());
-        Arc::new(RedisRoomLog::announcing_on(&*node.await.unwrap()))
+        Arc::new(RedisRoomLog::announcing_on(&node.await.unwrap()))
     }
 
     async fn subscriber(&self) -> Option<Arc<dyn PubSub>> {
@@ -167,13 +163,13 @@ impl RoomLogHarness for Logs {
 
 chat_testkit::room_log_contract!(announcing_log, || async {
     Logs {
-        server: Server::start(),
+        server: Server::start().await,
         announcing: true,
     }
 });
 chat_testkit::room_log_contract!(silent_log, || async {
     Logs {
-        server: Server::start(),
+        server: Server::start().await,
         announcing: false,
     }
 });
@@ -188,7 +184,7 @@ impl PresenceHarness for Nobody {
         config.node_ttl = self.node_ttl();
         config.leave_grace = self.leave_grace();
         let node = RedisPubSub::connect(config, support::instance());
-        Arc::new(RedisPresence::announcing_on(&*node.await.unwrap()))
+        Arc::new(RedisPresence::announcing_on(&node.await.unwrap()))
     }
 
     fn node_ttl(&self) -> Duration {
@@ -204,7 +200,7 @@ impl PresenceHarness for Nobody {
     }
 }
 
-chat_testkit::presence_contract!(presence, || async { Nobody(Server::start()) });
+chat_testkit::presence_contract!(presence, || async { Nobody(Server::start().await) });
 
 /// Handles of one directory.
 struct Rooms(Server);
@@ -220,4 +216,4 @@ impl DirectoryHarness for Rooms {
     }
 }
 
-chat_testkit::directory_contract!(directory, || async { Rooms(Server::start()) });
+chat_testkit::directory_contract!(directory, || async { Rooms(Server::start().await) });

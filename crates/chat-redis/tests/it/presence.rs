@@ -67,7 +67,7 @@ async fn heard(events: &mut EventStream) -> (bool, RoomId, UserId, u64) {
 
 #[tokio::test]
 async fn whoever_comes_or_leaves_is_told_once_by_the_store() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
     let mut events = listen(&a, &["r"]).await;
     let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
@@ -91,7 +91,7 @@ async fn whoever_comes_or_leaves_is_told_once_by_the_store() {
 
 #[tokio::test]
 async fn the_last_one_out_leaves_only_leases_behind() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
     let leases = server.keys();
     assert_eq!(leases.len(), 3, "two leases and the nodes: {leases:?}");
@@ -104,7 +104,7 @@ async fn the_last_one_out_leaves_only_leases_behind() {
         }
     }
     for key in server.keys() {
-        let lives = server.run(&["PTTL", &key]).text() != "-1";
+        let lives = server.run(&["PTTL", &key]).number() != -1;
         let swept = key == "chat:nodes" || key.ends_with(":rooms");
         assert_ne!(lives, swept, "{key} has a time to live, or is swept");
     }
@@ -121,7 +121,7 @@ async fn the_last_one_out_leaves_only_leases_behind() {
 
 #[tokio::test]
 async fn a_swept_node_leaves_nothing_behind() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (dead, alive) = (node(&server.url()).await, node(&server.url()).await);
     for n in 0..50 {
         let r = room(&format!("r{}", n % 5));
@@ -139,7 +139,7 @@ async fn a_swept_node_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_sweeper_that_dies_is_replaced_and_nobody_is_told_twice() {
-    let server = Server::start();
+    let server = Server::start().await;
     let dead = node(&server.url()).await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
     for n in 0..900 {
@@ -175,7 +175,7 @@ async fn a_sweeper_that_dies_is_replaced_and_nobody_is_told_twice() {
 
 #[tokio::test]
 async fn after_a_flush_every_node_comes_back_as_a_new_generation() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
     let (r, alice) = (room("r"), user("alice"));
     for node in [&a, &b] {
@@ -195,7 +195,7 @@ async fn after_a_flush_every_node_comes_back_as_a_new_generation() {
 
 #[tokio::test]
 async fn a_redis_that_was_stopped_for_longer_than_a_lease_sweeps_nobody() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
     let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
     a.presence.join(&r, &alice).await.unwrap();
@@ -223,7 +223,7 @@ async fn a_redis_that_was_stopped_for_longer_than_a_lease_sweeps_nobody() {
 
 #[tokio::test]
 async fn a_full_redis_costs_nobody_his_lease_and_lets_people_leave() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (a, dead) = (node(&server.url()).await, node(&server.url()).await);
     let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
     a.presence.join(&r, &alice).await.unwrap();
@@ -243,7 +243,7 @@ async fn a_full_redis_costs_nobody_his_lease_and_lets_people_leave() {
 
 #[tokio::test]
 async fn a_join_with_an_unknown_outcome_can_be_seen_and_repeated() {
-    let server = Server::start();
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port()).await;
     let a = node(&proxy.url()).await;
     let (r, alice) = (room("r"), user("alice"));
@@ -260,7 +260,7 @@ async fn a_join_with_an_unknown_outcome_can_be_seen_and_repeated() {
 
 #[tokio::test]
 async fn what_is_in_use_is_renewed_long_before_it_ends() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
     let (r, alice) = (room("r"), user("alice"));
     for node in [&a, &b] {
@@ -283,13 +283,32 @@ async fn what_is_in_use_is_renewed_long_before_it_ends() {
 
 #[tokio::test]
 async fn a_join_before_the_first_renewal_has_a_lease_of_its_own() {
-    let server = Server::start();
+    let server = Server::start().await;
     let pubsub = RedisPubSub::connect(support::config(&server.url()), support::instance());
-    let presence = RedisPresence::announcing_on(&*pubsub.await.unwrap());
+    let presence = RedisPresence::announcing_on(&pubsub.await.unwrap());
     let (r, alice) = (room("r"), user("alice"));
     assert_eq!(presence.registered(&r).await, Ok(Vec::new()));
     assert!(presence.join(&r, &alice).await.unwrap().edge);
     assert_eq!(presence.renew().await, Ok(Lease::Renewed));
     assert_eq!(presence.registered(&r).await, Ok(vec![alice]));
     assert_eq!(presence.renew().await, Ok(Lease::Held));
+}
+
+#[tokio::test]
+async fn whoever_comes_by_another_node_keeps_his_place_and_his_time() {
+    let server = Server::start().await;
+    let (a, b) = (node(&server.url()).await, node(&server.url()).await);
+    let r = room("r");
+    for name in ["alice", "bob", "carol"] {
+        a.presence.join(&r, &user(name)).await.unwrap();
+    }
+    let before = a.presence.occupants(&r, None, 10).await.unwrap();
+    b.presence.join(&r, &user("alice")).await.unwrap();
+    assert_eq!(a.presence.occupants(&r, None, 10).await.unwrap(), before);
+    let names: Vec<_> = before
+        .occupants
+        .iter()
+        .map(|found| found.user.as_str())
+        .collect();
+    assert_eq!(names, ["alice", "bob", "carol"]);
 }

@@ -54,7 +54,7 @@ async fn speak_until_heard(
 
 #[tokio::test]
 async fn nodes_hear_each_other_and_themselves_in_the_order_of_the_publisher() {
-    let server = Server::start();
+    let server = Server::start().await;
     for kind in MODES {
         let (one, mut heard_by_one) = node(mode(&server.url(), kind)).await;
         let (two, mut heard_by_two) = node(mode(&server.url(), kind)).await;
@@ -72,7 +72,7 @@ async fn nodes_hear_each_other_and_themselves_in_the_order_of_the_publisher() {
 
 #[tokio::test]
 async fn topics_that_were_given_up_fall_silent_and_can_be_wanted_again() {
-    let server = Server::start();
+    let server = Server::start().await;
     for kind in MODES {
         let (node, mut events) = node(mode(&server.url(), kind)).await;
         for round in 0..50 {
@@ -97,7 +97,7 @@ async fn topics_that_were_given_up_fall_silent_and_can_be_wanted_again() {
 
 #[tokio::test]
 async fn a_killed_subscriber_is_told_as_lost_and_restored_with_all_its_topics() {
-    let server = Server::start();
+    let server = Server::start().await;
     for kind in MODES {
         let (node, mut events) = node(mode(&server.url(), kind)).await;
         let many: Vec<Topic> = (0..2_500).map(|n| topic(&format!("r{n}"))).collect();
@@ -119,7 +119,7 @@ async fn a_killed_subscriber_is_told_as_lost_and_restored_with_all_its_topics() 
 
 #[tokio::test]
 async fn a_node_that_starts_without_redis_is_lost_first_and_restored_later() {
-    let mut server = Server::start();
+    let mut server = Server::start().await;
     server.stop();
     for kind in MODES {
         let (node, mut events) = node(mode(&server.url(), kind)).await;
@@ -127,7 +127,7 @@ async fn a_node_that_starts_without_redis_is_lost_first_and_restored_later() {
         assert!(!node.is_up());
         assert!(node.subscribe(&[topic("r")]).await.is_err());
         assert!(node.publish(vec![publication("r", "x")]).await.is_err());
-        server.restart();
+        server.restart().await;
         assert_eq!(next(&mut events).await, PubSubEvent::Restored);
         assert!(node.is_up());
         node.publish(vec![publication("r", "back")]).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_node_that_starts_without_redis_is_lost_first_and_restored_later() {
 
 #[tokio::test]
 async fn a_dead_or_deaf_connection_is_replaced_within_the_probe_interval() {
-    let server = Server::start();
+    let server = Server::start().await;
     for kind in MODES {
         for deaf in [true, false] {
             let proxy = Proxy::start(server.port()).await;
@@ -165,7 +165,7 @@ async fn a_dead_or_deaf_connection_is_replaced_within_the_probe_interval() {
 
 #[tokio::test]
 async fn a_connection_that_answers_pings_but_lost_its_subscriptions_is_replaced() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (node, mut events) = node(mode(&server.url(), SubscribeMode::Rooms)).await;
     node.subscribe(&[topic("r")]).await.unwrap();
     // Rights that were taken away end the subscription of a channel, not the connection.
@@ -177,7 +177,7 @@ async fn a_connection_that_answers_pings_but_lost_its_subscriptions_is_replaced(
 
 #[tokio::test]
 async fn a_stopped_server_blocks_nobody_for_ever() {
-    let server = Server::start();
+    let server = Server::start().await;
     for kind in MODES {
         let (node, mut events) = node(mode(&server.url(), kind)).await;
         node.subscribe(&[topic("r")]).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_stopped_server_blocks_nobody_for_ever() {
 
 #[tokio::test]
 async fn a_stalled_publisher_does_not_make_the_node_deaf() {
-    let server = Server::start();
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port()).await;
     let (node, mut heard) = node(mode(&proxy.url(), SubscribeMode::Rooms)).await;
     let (other, _events) = self::node(mode(&server.url(), SubscribeMode::Rooms)).await;
@@ -213,7 +213,7 @@ async fn a_stalled_publisher_does_not_make_the_node_deaf() {
 
 #[tokio::test]
 async fn a_full_queue_says_gap_and_publishers_are_not_held_up() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut small = mode(&server.url(), SubscribeMode::Rooms);
     small.event_queue = 4;
     let (node, mut events) = node(small).await;
@@ -233,7 +233,7 @@ async fn a_full_queue_says_gap_and_publishers_are_not_held_up() {
 
 #[tokio::test]
 async fn the_own_topic_can_be_given_up_without_making_the_probe_deaf() {
-    let server = Server::start();
+    let server = Server::start().await;
     let config = mode(&server.url(), SubscribeMode::Rooms);
     let id = support::instance();
     let node = RedisPubSub::connect(config, id).await.unwrap();

@@ -51,7 +51,7 @@ fn call(room: &RoomId, batch: usize, number: u64) -> AppendCall {
 
 /// Lanes, each with one batch in flight: `rooms` rooms with `batch` entries each.
 async fn measure(name: &str, lanes: usize, rooms: usize, batch: usize) {
-    let server = Server::start();
+    let server = Server::start().await;
     let node = RedisPubSub::connect(support::config(&server.url()), support::instance());
     let node = node.await.unwrap();
     let log = Arc::new(RedisRoomLog::announcing_on(&node));

@@ -69,7 +69,7 @@ async fn texts(log: &RedisRoomLog, room: &RoomId) -> Vec<String> {
 
 #[tokio::test]
 async fn a_restart_with_data_keeps_log_keys_and_epoch() {
-    let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut server = Server::durable().await;
     let log = log(&server.url());
     let r = room("r");
     let said = keyed(say(&r, &user("alice"), "kept"), "k", 1);
@@ -79,7 +79,7 @@ async fn a_restart_with_data_keeps_log_keys_and_epoch() {
         one(&log, &r, say(&r, &user("alice"), "away")).await,
         Err(AppendError::Unavailable(_))
     ));
-    server.restart();
+    server.restart().await;
     let retried = one(&log, &r, again(&said)).await.unwrap();
     assert!(retried.duplicate);
     assert_eq!(retried.position, first.position);
@@ -94,7 +94,7 @@ async fn a_restart_with_data_keeps_log_keys_and_epoch() {
 
 #[tokio::test]
 async fn sends_wait_for_a_redis_that_comes_back_in_time() {
-    let mut server = Server::start();
+    let mut server = Server::start().await;
     let log = std::sync::Arc::new(log(&server.url()));
     let r = room("r");
     fill(&log, &r, 1).await;
@@ -109,14 +109,14 @@ async fn sends_wait_for_a_redis_that_comes_back_in_time() {
         }
     });
     tokio::task::yield_now().await;
-    server.restart();
+    server.restart().await;
     let appended = waiting.await.unwrap().unwrap();
     assert_eq!(appended.position.seq, 1, "it started empty");
 }
 
 #[tokio::test]
 async fn a_log_that_was_lost_begins_again_at_one_in_another_epoch() {
-    let mut server = Server::start();
+    let mut server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     let mut epochs = Vec::new();
@@ -126,7 +126,7 @@ async fn a_log_that_was_lost_begins_again_at_one_in_another_epoch() {
         epochs.push(last.position.epoch);
         if way == 0 {
             server.stop();
-            server.restart();
+            server.restart().await;
         } else {
             server.run(&["FLUSHALL"]);
         }
@@ -139,7 +139,7 @@ async fn a_log_that_was_lost_begins_again_at_one_in_another_epoch() {
 
 #[tokio::test]
 async fn a_lost_stream_begins_an_epoch_that_goes_on_from_the_head() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     let alice = user("alice");
@@ -168,7 +168,7 @@ async fn a_lost_stream_begins_an_epoch_that_goes_on_from_the_head() {
 
 #[tokio::test]
 async fn a_lost_head_begins_an_epoch_that_goes_on_from_the_stream() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     let alice = user("alice");
@@ -211,7 +211,7 @@ async fn a_lost_head_begins_an_epoch_that_goes_on_from_the_stream() {
 
 #[tokio::test]
 async fn a_head_behind_its_stream_goes_on_from_the_stream() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     let old = fill(&log, &r, 2).await;
@@ -220,7 +220,7 @@ async fn a_head_behind_its_stream_goes_on_from_the_stream() {
     server.run(&["EVAL", dump, "0"]);
     let last = fill(&log, &r, 2).await;
     let restore = "redis.call('RESTORE', 'chat:{r}:head', 0, redis.call('GET', 'backup'), 'REPLACE') return 1";
-    assert_eq!(server.run(&["EVAL", restore, "0"]).text(), "1");
+    assert_eq!(server.run(&["EVAL", restore, "0"]).number(), 1);
     let next = one(&log, &r, say(&r, &user("alice"), "next"))
         .await
         .unwrap();
@@ -238,7 +238,7 @@ async fn a_head_behind_its_stream_goes_on_from_the_stream() {
 
 #[tokio::test]
 async fn a_full_redis_refuses_sends_whole_and_answers_reads() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     fill(&log, &r, 2).await;
@@ -263,7 +263,7 @@ async fn a_full_redis_refuses_sends_whole_and_answers_reads() {
 
 #[tokio::test]
 async fn forgotten_scripts_are_loaded_again_and_nothing_is_doubled() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let rooms: Vec<RoomId> = (0..5).map(|n| room(&format!("r{n}"))).collect();
     for round in 1..=5 {
@@ -281,7 +281,7 @@ async fn forgotten_scripts_are_loaded_again_and_nothing_is_doubled() {
 
 #[tokio::test]
 async fn a_stalled_append_does_not_act_after_its_deadline() {
-    let server = Server::start();
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port()).await;
     let log = log(&proxy.url());
     let r = room("r");
@@ -320,7 +320,7 @@ fn evalsha_calls(server: &Server) -> u64 {
 
 #[tokio::test]
 async fn a_retry_after_an_unknown_outcome_is_not_doubled() {
-    let server = Server::start();
+    let server = Server::start().await;
     let proxy = Proxy::start(server.port()).await;
     let log = log(&proxy.url());
     let r = room("r");
@@ -348,7 +348,7 @@ async fn a_retry_after_an_unknown_outcome_is_not_doubled() {
 
 #[tokio::test]
 async fn a_killed_connection_costs_at_most_the_batch_that_it_carried() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     fill(&log, &r, 1).await;
@@ -358,7 +358,7 @@ async fn a_killed_connection_costs_at_most_the_batch_that_it_carried() {
 
 #[tokio::test]
 async fn a_deleted_text_stays_blank_in_entries_that_outlive_its_message() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = small(&server.url(), |config| config.log_max = 10);
     let r = room("r");
     let alice = user("alice");
@@ -390,7 +390,7 @@ async fn a_deleted_text_stays_blank_in_entries_that_outlive_its_message() {
 
 #[tokio::test]
 async fn what_became_of_messages_is_forgotten_with_them() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = small(&server.url(), |config| config.log_max = 50);
     let r = room("r");
     let alice = user("alice");
@@ -419,7 +419,7 @@ async fn what_became_of_messages_is_forgotten_with_them() {
 
 #[tokio::test]
 async fn a_page_searches_past_more_other_entries_than_one_call_looks_at() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     let alice = user("alice");
@@ -440,7 +440,7 @@ async fn a_page_searches_past_more_other_entries_than_one_call_looks_at() {
 
 #[tokio::test]
 async fn every_key_of_a_room_ends_by_itself() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = small(&server.url(), |config| {
         config.log_ttl = Duration::from_millis(600);
         config.key_window = Duration::from_millis(300);
@@ -467,7 +467,7 @@ async fn every_key_of_a_room_ends_by_itself() {
 
 #[tokio::test]
 async fn a_room_in_use_is_kept_alive_by_opening_it() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = small(&server.url(), |config| {
         config.log_ttl = Duration::from_millis(800);
     });
@@ -482,7 +482,7 @@ async fn a_room_in_use_is_kept_alive_by_opening_it() {
 
 #[tokio::test]
 async fn a_silent_room_loses_its_entries_first_and_its_numbers_later() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = small(&server.url(), |config| {
         config.log_ttl = Duration::from_millis(400);
     });
@@ -499,7 +499,7 @@ async fn a_silent_room_loses_its_entries_first_and_its_numbers_later() {
 
 #[tokio::test]
 async fn a_stopped_server_holds_nobody_up_for_ever() {
-    let server = Server::start();
+    let server = Server::start().await;
     let log = log(&server.url());
     let r = room("r");
     fill(&log, &r, 1).await;

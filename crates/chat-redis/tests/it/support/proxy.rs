@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Subscriber,
     Pool,
 }
@@ -30,7 +30,7 @@ struct Faults {
     stalled_at: Option<&'static [u8]>,
 }
 
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     faults: Arc<watch::Sender<Faults>>,
     task: JoinHandle<()>,
@@ -46,7 +46,7 @@ impl Kind {
 }
 
 impl Proxy {
-    pub async fn start(server_port: u16) -> Self {
+    pub(crate) async fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let faults = Arc::new(watch::Sender::new(Faults::default()));
@@ -59,12 +59,12 @@ impl Proxy {
         Self { port, faults, task }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Requests of these connections wait from now on; `false` lets them through, late.
-    pub fn stall(&self, kind: Kind, stalled: bool) {
+    pub(crate) fn stall(&self, kind: Kind, stalled: bool) {
         self.faults.send_modify(|faults| {
             faults.stalled[kind.index()] = stalled;
             faults.stalled_at = None;
@@ -72,13 +72,13 @@ impl Proxy {
     }
 
     /// Requests with `word` in them wait, and what is behind them.
-    pub fn stall_at(&self, word: &'static [u8]) {
+    pub(crate) fn stall_at(&self, word: &'static [u8]) {
         self.faults
             .send_modify(|faults| faults.stalled_at = Some(word));
     }
 
     /// Answers and messages on these connections are held back from now on.
-    pub fn deafen(&self, kind: Kind, deaf: bool) {
+    pub(crate) fn deafen(&self, kind: Kind, deaf: bool) {
         self.faults.send_modify(|faults| {
             faults.deaf[kind.index()] = deaf;
             faults.deaf_after = None;
@@ -86,14 +86,14 @@ impl Proxy {
     }
 
     /// Answers are held back once `word` has passed towards the server.
-    pub fn deafen_after(&self, kind: Kind, word: &'static [u8]) {
+    pub(crate) fn deafen_after(&self, kind: Kind, word: &'static [u8]) {
         assert_eq!(kind, Kind::Pool, "only pools ask questions");
         self.faults
             .send_modify(|faults| faults.deaf_after = Some(word));
     }
 
     /// Cuts these connections, and new ones at once; `false` lets new ones live.
-    pub fn refuse(&self, kind: Kind, refused: bool) {
+    pub(crate) fn refuse(&self, kind: Kind, refused: bool) {
         self.faults
             .send_modify(|faults| faults.refused[kind.index()] = refused);
     }
