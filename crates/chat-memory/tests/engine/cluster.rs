@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chat_core::{
-    ChatService, Clock, Credentials, Hello, InstanceId, Limits, ManualClock, Position, RoomLog,
-    Session,
+    ChatService, Clock, Credentials, EventStream, Hello, InstanceId, Limits, ManualClock, Position,
+    PubSub, PubSubError, Publication, Reach, RoomLog, Session, Topic,
 };
 use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
 use chat_testkit::faults::{EnvelopeFaults, FaultyPubSub, FaultyRoomLog, LogFaults};
@@ -46,7 +47,10 @@ impl Cluster {
                 seed + 100 + number,
             ));
             let service = ChatService::builder(
-                Arc::clone(&link) as Arc<dyn chat_core::PubSub>,
+                Arc::new(SlowToSubscribe {
+                    link: Arc::clone(&link),
+                    confirms_after: CONFIRMS_AFTER,
+                }),
                 Arc::new(presence.node(instance)),
             )
             .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
@@ -92,6 +96,40 @@ impl Cluster {
         self.log.open(&make::room(ROOM)).await.unwrap().position
     }
 }
+
+/// A link that takes a while to confirm a subscription, as one over a network does.
+#[derive(Debug)]
+struct SlowToSubscribe {
+    link: Arc<FaultyPubSub>,
+    confirms_after: Duration,
+}
+
+#[async_trait]
+impl PubSub for SlowToSubscribe {
+    fn reach(&self) -> Reach {
+        self.link.reach()
+    }
+
+    async fn publish(&self, batch: Vec<Publication>) -> Result<(), PubSubError> {
+        self.link.publish(batch).await
+    }
+
+    async fn subscribe(&self, topics: &[Topic]) -> Result<(), PubSubError> {
+        tokio::time::sleep(self.confirms_after).await;
+        self.link.subscribe(topics).await
+    }
+
+    async fn unsubscribe(&self, topics: &[Topic]) -> Result<(), PubSubError> {
+        self.link.unsubscribe(topics).await
+    }
+
+    fn events(&self) -> Option<EventStream> {
+        self.link.events()
+    }
+}
+
+/// How long a subscription takes.
+const CONFIRMS_AFTER: Duration = Duration::from_millis(20);
 
 /// The room that everybody is in.
 pub(crate) const ROOM: &str = "general";

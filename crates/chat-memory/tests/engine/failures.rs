@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat_core::Limits;
+use chat_core::{Answer, Command, Limits, MessageKey, Outgoing, Position, SendMessage, Text};
 use chat_testkit::faults::{EnvelopeFaults, LogFaults};
 use chat_testkit::make;
 use tokio::time::sleep;
@@ -193,6 +193,70 @@ fn joins_while_messages_flow_miss_nothing_even_if_the_log_is_slow() {
             a_while(random).await;
         }
     });
+}
+
+/// One message at every moment of a first join, and then silence: nothing comes later that would
+/// show that it was missed.
+#[test]
+fn a_message_at_any_moment_of_a_first_join_is_not_missed() {
+    for after_ms in 0..80 {
+        run(async {
+            let cluster = Cluster::start(2, after_ms % 2 == 0, &small(), after_ms);
+            let (writer, reader) = (cluster.connect(0, "w").await, cluster.connect(1, "r").await);
+            writer.command(Some(1), join()).await;
+            say(&cluster, "before").await;
+            let slow = Duration::from_millis(7);
+            let faults = LogFaults {
+                slow,
+                ..LogFaults::default()
+            };
+            cluster.set(EnvelopeFaults::default(), faults);
+            let joining = tokio::spawn(reader.command(Some(1), join()));
+            sleep(Duration::from_millis(after_ms)).await;
+            say(&cluster, "meanwhile").await;
+            joining.await.unwrap();
+            sleep(Duration::from_secs(5)).await;
+            let mut frames = Vec::new();
+            reader.next_batch(&mut frames, 100).await.unwrap();
+            let at = frames.iter().filter_map(stands_at).next_back();
+            assert_eq!(at, Some(cluster.head().await), "after {after_ms} ms");
+        });
+    }
+}
+
+fn join() -> Command {
+    Command::Join {
+        room: make::room(ROOM),
+        position: None,
+        history: None,
+    }
+}
+
+async fn say(cluster: &Cluster, text: &str) {
+    let message = SendMessage {
+        room: make::room(ROOM),
+        key: MessageKey::new(text).unwrap(),
+        text: Text::new(text).unwrap(),
+        reply_to: None,
+        meta: None,
+    };
+    cluster.nodes[0]
+        .service
+        .send(&make::user("w"), message)
+        .await
+        .unwrap();
+}
+
+/// Where a client stands after a frame.
+fn stands_at(frame: &Outgoing) -> Option<Position> {
+    match frame {
+        Outgoing::Event(delivery) => delivery.entry().map(|entry| entry.position),
+        Outgoing::Answer { result, .. } => match result.as_ref() {
+            Ok(Answer::Joined(joined)) => Some(joined.position),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// What a drill does to the log.
