@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::answer::ClientLimits;
@@ -34,8 +34,8 @@ mod session;
 
 mod attendance;
 mod connection;
+mod flight;
 mod members;
-mod page_flight;
 mod room;
 mod roster;
 mod tail;
@@ -66,7 +66,8 @@ pub use session::Session;
 
 type Connections = RwLock<std::collections::HashMap<ConnectionId, Arc<Connection>>>;
 
-/// The engine of one node. Cheap to clone; all clones are the same node.
+/// The engine of one node. Cheap to clone; all clones are the same node, which ends with the last
+/// of them, as a node does that is killed; [`ChatService::drain`] is the polite way.
 ///
 /// ```
 /// # async fn example(
@@ -90,6 +91,8 @@ type Connections = RwLock<std::collections::HashMap<ConnectionId, Arc<Connection
 #[derive(Debug, Clone)]
 pub struct ChatService {
     inner: Arc<Inner>,
+    /// The last clone takes the engine's tasks with it: they hold `inner` themselves.
+    _tasks: Arc<DropGuard>,
 }
 
 #[derive(Debug)]

@@ -164,9 +164,14 @@ impl ChatServiceBuilder {
         ));
         inner.spawn(housekeeping::run_timers(Arc::clone(&inner), timer_queue));
         inner.spawn(housekeeping::compare_heads(Arc::clone(&inner)));
+        inner.spawn(housekeeping::renew_logs(Arc::clone(&inner)));
         inner.spawn(housekeeping::tell_each_second(Arc::clone(&inner)));
         inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));
-        Ok(ChatService { inner })
+        let tasks = inner.stop.clone().drop_guard();
+        Ok(ChatService {
+            inner,
+            _tasks: Arc::new(tasks),
+        })
     }
 }
 

@@ -27,32 +27,38 @@ impl Inner {
         }
     }
 
-    /// Compares rooms with the heads of their logs.
+    /// Compares rooms with the heads of their logs. A log that is away is asked until it answers:
+    /// one call for many rooms, where a read of each would overrun it as it comes back.
     pub(super) async fn compare(self: &Arc<Self>, rooms: &[Arc<RoomHub>]) {
         for batch in rooms.chunks(HEADS_BATCH) {
-            let asked: Vec<(&Arc<RoomHub>, Position)> = batch
-                .iter()
-                .filter_map(|room| Some((room, stands_at(room)?)))
-                .collect();
-            let ids: Vec<_> = asked.iter().map(|(room, _)| room.id.clone()).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let heads = self.stored(self.log.heads(&ids).await);
-            for (place, (room, asked)) in asked.into_iter().enumerate() {
-                if let Some(feed) = &mut room.state.lock().feed {
-                    match &heads {
-                        Ok(heads) => {
-                            let head = heads.get(place).and_then(Option::as_ref);
-                            feed.on_head(head, asked);
-                        }
-                        // The feed's own read is retried until it succeeds.
-                        Err(_) => feed.on_doubt(),
-                    }
-                }
-                self.drive(room);
+            let mut retry = RETRY_MIN;
+            while !self.compare_batch(batch).await {
+                tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
+                retry = (retry * 2).min(RETRY_MAX);
             }
         }
+    }
+
+    /// Answers whether the log answered.
+    async fn compare_batch(self: &Arc<Self>, batch: &[Arc<RoomHub>]) -> bool {
+        let asked: Vec<(&Arc<RoomHub>, Position)> = batch
+            .iter()
+            .filter_map(|room| Some((room, stands_at(room)?)))
+            .collect();
+        let ids: Vec<_> = asked.iter().map(|(room, _)| room.id.clone()).collect();
+        if ids.is_empty() {
+            return true;
+        }
+        let Ok(heads) = self.stored(self.log.heads(&ids).await) else {
+            return false;
+        };
+        for (place, (room, asked)) in asked.into_iter().enumerate() {
+            if let Some(feed) = &mut room.state.lock().feed {
+                feed.on_head(heads.get(place).and_then(Option::as_ref), asked);
+            }
+            self.drive(room);
+        }
+        true
     }
 }
 

@@ -19,6 +19,9 @@ const OCCUPANCY_INTERVAL: Duration = Duration::from_secs(1);
 /// [`Timers::after`].
 const TIMERS_QUEUED: usize = 8_192;
 
+/// How often a served room's log is renewed within its time to live.
+const RENEWALS_PER_TTL: u32 = 4;
+
 /// Something to be done later.
 #[derive(Debug)]
 pub(super) enum Timer {
@@ -119,6 +122,17 @@ pub(super) async fn compare_heads(inner: Arc<Inner>) {
         tokio::time::sleep(inner.limits.head_check_interval.mul_f64(jitter)).await;
         let rooms = inner.rooms.all();
         inner.compare(&rooms).await;
+    }
+}
+
+/// Renews the logs of served rooms: one whose people only listen must not expire under them.
+pub(super) async fn renew_logs(inner: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(inner.limits.log_ttl / RENEWALS_PER_TTL).await;
+        for room in inner.rooms.all() {
+            // A failure is told by `stored`, and the next round comes long before the time is over.
+            let _head = inner.stored(inner.log.open(&room.id).await);
+        }
     }
 }
 

@@ -165,9 +165,8 @@ impl Joining<'_> {
         let room = &registered.room;
         let recovered = match self.from {
             Some(from) => {
-                self.inner
-                    .missed_since(room, from, &mut self.missed)
-                    .await?
+                let (last, missed) = (registered.last, &mut self.missed);
+                self.inner.missed_since(room, from, last, missed).await?
             }
             None => None,
         };

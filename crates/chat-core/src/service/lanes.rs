@@ -181,8 +181,12 @@ impl Batch {
         }
         // The ack says that the log has it, not that anybody was told: a broker that is away must
         // not hold it up.
-        for (waiters, outcomes) in self.waiters.into_iter().zip(outcomes) {
-            for ((done, since), outcome) in waiters.into_iter().zip(outcomes) {
+        // A log that answers too little breaks its contract; nobody waits in vain all the same.
+        let mut outcomes = outcomes.into_iter();
+        for waiters in self.waiters {
+            let mut outcomes = outcomes.next().unwrap_or_default().into_iter();
+            for (done, since) in waiters {
+                let outcome = outcomes.next().unwrap_or_else(unanswered);
                 inner
                     .metrics
                     .send_seconds
@@ -237,6 +241,12 @@ impl Inner {
             .inc();
         Err(answer)
     }
+}
+
+fn unanswered() -> Result<Appended, AppendError> {
+    Err(AppendError::Unavailable(
+        "the log did not answer".to_owned(),
+    ))
 }
 
 /// What the log accepted and did not announce itself.

@@ -6,12 +6,12 @@ use futures_util::FutureExt;
 
 use crate::error::ServiceError;
 use crate::event::{Delivery, Event};
-use crate::ids::RoomId;
+use crate::ids::{EntryId, RoomId};
 use crate::limits::{Limits, PAGE_BYTES_MAX, PAGE_MAX, READ_ENTRIES_MAX};
 use crate::message::Message;
 use crate::metrics::ReasonLabel;
 use crate::position::Position;
-use crate::room_log::{Page, PageFrom, ReadAfter};
+use crate::room_log::{Head, Page, PageFrom, ReadAfter};
 use crate::service::Inner;
 use crate::service::room::RoomHub;
 
@@ -43,9 +43,28 @@ impl Missed {
     }
 }
 
+/// What a log has above a seq, ready to be told.
+#[derive(Debug)]
+pub(super) struct Span {
+    anchor: Option<EntryId>,
+    head: Option<Head>,
+    entries: Vec<Arc<Delivery>>,
+}
+
+impl From<ReadAfter> for Span {
+    fn from(read: ReadAfter) -> Self {
+        let tell = |entry| Delivery::new(Event::Entry(Arc::new(entry)));
+        Self {
+            anchor: read.anchor,
+            head: read.head,
+            entries: read.entries.into_iter().map(tell).collect(),
+        }
+    }
+}
+
 /// The head of a log that continues a client's position: it has its id at its seq, and not too
 /// much has come since.
-fn continues(from: Position, read: &ReadAfter, distance_max: u64) -> Option<Position> {
+fn continues(from: Position, read: &Span, distance_max: u64) -> Option<Position> {
     let head = read.head?.position;
     let same = read.anchor == Some(from.id) && head.seq >= from.seq;
     (same && head.seq - from.seq <= distance_max).then_some(head)
@@ -53,16 +72,18 @@ fn continues(from: Position, read: &ReadAfter, distance_max: u64) -> Option<Posi
 
 impl Inner {
     /// Adds what came since a position. Answers where that ends; `None` if it cannot be said, and
-    /// nothing is kept of it.
+    /// nothing is kept of it. `last` is what the feed had delivered when the connection was
+    /// registered.
     pub(super) async fn missed_since(
         self: &Arc<Self>,
         room: &Arc<RoomHub>,
         from: Position,
+        last: Position,
         missed: &mut Missed,
     ) -> Result<Option<Position>, ServiceError> {
         let position = match self.missed_in_memory(room, from, missed) {
             Some(position) => Some(position),
-            None => self.missed_in_log(room, from, missed).await?,
+            None => self.missed_in_log(room, from, last, missed).await?,
         };
         let reason = if position.is_some() {
             "recovered"
@@ -89,6 +110,9 @@ impl Inner {
             .as_ref()
             .filter(|feed| calm && feed.has_delivered(&from))?;
         let last = feed.last();
+        if last.seq - from.seq > self.limits.resume_distance_max {
+            return None;
+        }
         if last.seq == from.seq {
             missed.recovered = true;
             return Some(Position {
@@ -111,38 +135,52 @@ impl Inner {
         self: &Arc<Self>,
         room: &Arc<RoomHub>,
         from: Position,
+        last: Position,
         missed: &mut Missed,
     ) -> Result<Option<Position>, ServiceError> {
         let mut position = from;
         loop {
-            let read = self
-                .read_after(&room.id, position.seq, READ_ENTRIES_MAX, "resume")
-                .await?;
-            let Some(head) = continues(position, &read, self.limits.resume_distance_max) else {
+            let span = self.read_span(room, position.seq, last.seq).await?;
+            let Some(head) = continues(position, &span, self.limits.resume_distance_max) else {
                 *missed = Missed::default();
                 return Ok(None);
             };
             missed.recovered = true;
             let before = position;
-            for entry in read.entries {
-                let next = entry.position;
-                let delivery = Delivery::new(Event::Entry(Arc::new(entry)));
-                if !missed.push(delivery, &self.limits) {
+            for delivery in &span.entries {
+                if !missed.push(Arc::clone(delivery), &self.limits) {
                     return Ok(Some(position));
                 }
-                position = next;
+                position = delivery.entry().map_or(position, |entry| entry.position);
             }
             if position.seq >= head.seq {
-                return Ok(Some(Position {
-                    epoch: head.epoch,
-                    ..position
-                }));
+                let epoch = head.epoch;
+                return Ok(Some(Position { epoch, ..position }));
             }
             if position == before {
-                tracing::error!(room = %room.id, seq = position.seq, "the log reads nothing below its head");
+                let seq = position.seq;
+                tracing::error!(room = %room.id, seq, "the log reads nothing below its head");
                 return Err(ServiceError::Internal);
             }
         }
+    }
+
+    /// What the log has above a seq. Equal reads of a storm are one, and so is their encoding.
+    async fn read_span(
+        self: &Arc<Self>,
+        room: &Arc<RoomHub>,
+        above: u64,
+        last: u64,
+    ) -> Result<Arc<Span>, ServiceError> {
+        let (inner, id) = (Arc::clone(self), room.id.clone());
+        let read = room.state.lock().resumes.join((above, last), move || {
+            async move {
+                let read = inner.read_after(&id, above, READ_ENTRIES_MAX, "resume");
+                read.await.map(|read| Arc::new(read.into()))
+            }
+            .boxed()
+        });
+        read.await
     }
 
     /// A fresh page, and the position that it stands for. `last` is what the feed had delivered
@@ -192,7 +230,7 @@ impl Inner {
         max: usize,
     ) -> Result<Arc<Page>, ServiceError> {
         let (inner, id) = (Arc::clone(self), room.id.clone());
-        let read = room.state.lock().page_flight.join(seq, max, move || {
+        let read = room.state.lock().pages.join((seq, max), move || {
             async move {
                 let from = PageFrom::Before(seq.saturating_add(1));
                 inner.page(&id, from, max).await.map(Arc::new)
@@ -206,8 +244,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{EntryId, Epoch};
-    use crate::room_log::Head;
+    use crate::ids::Epoch;
 
     fn at(seq: u64) -> Position {
         Position {
@@ -217,13 +254,13 @@ mod tests {
         }
     }
 
-    fn read(anchor: Option<EntryId>, head: u64) -> ReadAfter {
+    fn read(anchor: Option<EntryId>, head: u64) -> Span {
         let head = Some(Head {
             position: at(head),
             at_ms: 0,
             epoch_start: 0,
         });
-        ReadAfter {
+        Span {
             anchor,
             entries: Vec::new(),
             head,
@@ -251,7 +288,7 @@ mod tests {
         assert_eq!(
             continues(
                 at(5),
-                &ReadAfter {
+                &Span {
                     head: None,
                     ..read(None, 0)
                 },

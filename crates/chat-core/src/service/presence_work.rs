@@ -32,22 +32,29 @@ impl Inner {
         }
     }
 
-    /// Counts out the people of dead nodes.
+    /// Counts out the people of dead nodes, and looks for what these may have committed without
+    /// telling anybody.
     pub(super) async fn sweep(self: &Arc<Self>) {
+        let mut swept = false;
         loop {
             let departures = match self.presence.sweep().await {
-                Ok(departures) if departures.is_empty() => return,
+                Ok(departures) if departures.is_empty() => break,
                 Ok(departures) => departures,
                 Err(error) => {
                     tracing::warn!(%error, "cannot sweep");
-                    return;
+                    break;
                 }
             };
+            swept = true;
             for departure in departures {
                 self.metrics.swept.inc();
                 let (room, user, change) = (departure.room, departure.user, departure.change);
                 self.say_left(&room, user, &change);
             }
+        }
+        if swept && !self.log.announces() {
+            let inner = Arc::clone(self);
+            self.spawn(async move { inner.compare(&inner.rooms.all()).await });
         }
     }
 

@@ -18,10 +18,12 @@ use crate::feed::{Feed, Step, Want};
 use crate::ids::{ConnectionId, RoomId, UserId};
 use crate::metrics::Metrics;
 use crate::position::Position;
+use crate::room_log::Page;
 use crate::service::attendance::Attendance;
 use crate::service::connection::Connection;
+use crate::service::flight::Flight;
 use crate::service::members::Members;
-use crate::service::page_flight::PageFlight;
+use crate::service::missed::Span;
 use crate::service::roster::{Roster, Told};
 use crate::service::tail::{Tail, TailBudget};
 use crate::signal::{Signal, Typing};
@@ -84,7 +86,11 @@ pub(super) struct RoomState {
     pub(super) mending: Mending,
     /// The roster could not be read, or changed meanwhile: to be done with the next lease.
     pub(super) is_roster_stale: bool,
-    pub(super) page_flight: PageFlight,
+    /// Pages that are being read, by newest seq and size.
+    pub(super) pages: Flight<(u64, usize), Arc<Page>>,
+    /// What is being read for those who come back, by the seq above which, and what the feed had
+    /// delivered when it was asked for: an older read might miss what came since.
+    pub(super) resumes: Flight<(u64, u64), Arc<Span>>,
 }
 
 /// Entries kept between subscription and feed. More mean that the log is read once more.
@@ -111,7 +117,8 @@ impl RoomHub {
             failed_starts: 0,
             mending: Mending::default(),
             is_roster_stale: false,
-            page_flight: PageFlight::default(),
+            pages: Flight::default(),
+            resumes: Flight::default(),
         };
         Self {
             id,
@@ -307,7 +314,8 @@ impl RoomState {
         metrics.feed_resets.inc();
         self.resets += 1;
         self.tail.clear();
-        self.page_flight = PageFlight::default();
+        self.pages = Flight::default();
+        self.resumes = Flight::default();
         self.tell(event, None, metrics);
         self.members.reset();
         let mut out = Vec::new();

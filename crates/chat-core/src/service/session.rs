@@ -44,11 +44,7 @@ impl Session {
     }
 
     /// Carries out the first command. The answer goes to the outbox, also without an id.
-    pub fn hello(
-        &self,
-        id: Option<u64>,
-        hello: Hello,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    pub fn hello(&self, id: Option<u64>, hello: Hello) -> impl Future<Output = ()> + Send + use<> {
         let (inner, connection) = (Arc::clone(&self.inner), Arc::clone(&self.connection));
         async move {
             if connection.greet() {
@@ -69,7 +65,7 @@ impl Session {
         &self,
         id: Option<u64>,
         command: Command,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (inner, connection) = (Arc::clone(&self.inner), Arc::clone(&self.connection));
         async move { inner.command(&connection, id, command).await }
     }

@@ -31,6 +31,7 @@ mod delivery;
 mod presence;
 mod regressions;
 mod sending;
+mod upkeep;
 
 fn room() -> RoomId {
     RoomId::new("general").unwrap()
