@@ -28,7 +28,7 @@ fn small() -> Limits {
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
-    // Others in each repetition; a failure names its seed.
+    // `scripts/soak` sets another one in each round; a failure names its seed.
     let base = std::env::var("CHAT_TEST_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
