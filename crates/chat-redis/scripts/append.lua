@@ -20,12 +20,16 @@
 -- is half done; announces last, after head, changed and keys. A head that is lost or behind the
 -- stream, and a stream that is lost, begin a new epoch whose seq goes on from what is left.
 local log, head, changed, cur, prev_keys = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local log_max, window, channel, fresh = tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local FIRST, NOTHING = 9, string.rep('\0', 40)
--- Arguments of an entry, by its op.
-local SIZE = { a = 6, o = 6, u = 9, d = 9, r = 10, x = 10 }
+local arg, FIRST = ARGV, 9
+local log_max, channel, fresh = tonumber(arg[2]), arg[5], arg[6]
 
-if now_us > tonumber(ARGV[1]) then return pack('>I8', now_us) .. 'L' end
+-- Arguments of an entry, by its op.
+local function size(op)
+  if op == 'a' or op == 'o' then return 6 end
+  return (op == 'r' or op == 'x') and 10 or 9
+end
+
+if now_us > tonumber(arg[1]) then return pack('>I8', now_us) .. 'L' end
 
 local h = call('HMGET', head, 'epoch', 'seq', 'id', 'at', 'start', 'keys_start', 'keys_prev',
   'changed_from', 'renewed')
@@ -59,23 +63,35 @@ if not epoch then
 end
 if at < now_ms then at = now_ms end
 
--- Which keys are known. Those of the window before last are not asked any more.
+-- Which keys are known, and where. Those of the window before last are not asked any more.
+local window = tonumber(arg[4])
 local windows = keys_start and math.floor((now_ms - keys_start) / window) or 0
-local known, fields, i = {}, {}, FIRST
-while ARGV[i] do
-  if ARGV[i + 3] ~= '' then fields[#fields + 1] = ARGV[i + 3] end
-  i = i + SIZE[ARGV[i]]
-end
-local function look(hash)
-  local missing = {}
-  local values = call('HMGET', hash, unpack(fields))
-  for n = 1, #fields do
-    if values[n] then known[fields[n]] = values[n] else missing[#missing + 1] = fields[n] end
+local ask_prev = windows < 1 and (h[7] or not keys_start)
+local known = {}
+local function find_keys()
+  local fields, n = {}, FIRST
+  while arg[n] do
+    if arg[n + 3] ~= '' then fields[#fields + 1] = arg[n + 3] end
+    n = n + size(arg[n])
   end
-  fields = missing
+  for _, hash in ipairs({ cur, ask_prev and prev_keys or nil }) do
+    if not fields[1] then return end
+    local missing, values = {}, call('HMGET', hash, unpack(fields))
+    for k = 1, #fields do
+      if values[k] then known[fields[k]] = values[k] else missing[#missing + 1] = fields[k] end
+    end
+    fields = missing
+  end
 end
-if fields[1] and windows < 2 then look(cur) end
-if fields[1] and windows < 1 and (h[7] or not keys_start) then look(prev_keys) end
+if windows > 1 then
+  -- None is.
+elseif arg[FIRST + size(arg[FIRST])] then
+  find_keys()
+elseif arg[FIRST + 3] ~= '' then
+  -- A message alone, as most are.
+  local field = arg[FIRST + 3]
+  known[field] = call('HGET', cur, field) or (ask_prev and call('HGET', prev_keys, field)) or nil
+end
 
 -- The first XADD of a call is the one that the store may refuse, answered as an error.
 local dirty = false
@@ -90,7 +106,7 @@ local function xadd(entry_id, op, actor, target, tail)
   elseif create then
     return try('XADD', log, number, 'e', envelope, name, value), envelope
   end
-  return try('XADD', log, 'NOMKSTREAM', 'MAXLEN', '~', ARGV[2], number, 'e', envelope, name,
+  return try('XADD', log, 'NOMKSTREAM', 'MAXLEN', '~', arg[2], number, 'e', envelope, name,
     value), envelope
 end
 
@@ -125,8 +141,8 @@ end
 -- change, and its emoji, each behind its length. The users of each, between blanks, are in a field
 -- of their own; so is the newest text.
 local function make_changes()
-  local emoji_max, users_max = tonumber(ARGV[7]), tonumber(ARGV[8])
-  local changes = { written = false }
+  local emoji_max, users_max = tonumber(arg[7]), tonumber(arg[8])
+  local changes = {}
 
   local function emoji_of(state)
     local list, n = {}, 18
@@ -199,7 +215,6 @@ local function make_changes()
   -- Carries out what the entry that has just become number seq changes.
   function changes.apply(op, target, message, state, actor, emoji, tail)
     if changes.is_deleted(state) then return end
-    changes.written = true
     local number = tonumber(target)
     if not changed_from or number < changed_from then changed_from = number end
     if op == 'u' then
@@ -224,27 +239,27 @@ local records, envelopes, key_values = {}, {}, {}
 
 -- One entry; answers its record, and an error of the store.
 local function append(n)
-  local op, entry_id, actor, field = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
-  local content, tail = ARGV[n + 4], ARGV[n + 5]
+  local op, entry_id, actor, field = arg[n], arg[n + 1], arg[n + 2], arg[n + 3]
+  local content, tail = arg[n + 4], arg[n + 5]
   local first = field ~= '' and known[field]
   if first then
-    if sub(first, 33) ~= content then return 'C' .. NOTHING end
+    if sub(first, 33) ~= content then return 'C' .. string.rep('\0', 40) end
     return 'D' .. sub(first, 1, 32) .. string.rep('\0', 8)
   end
-  local target, message, author, state = ARGV[n + 6], ARGV[n + 7], nil, nil
-  local changing = SIZE[op] > 6
+  local target, message, author, state = arg[n + 6], arg[n + 7], nil, nil
+  local changing = size(op) > 6
   if changing then
     changes = changes or make_changes()
-    local check, refusal = ARGV[n + 8], nil
+    local check, refusal = arg[n + 8], nil
     author, state = changes.find(target, message)
     if check ~= '0' and (not author or changes.is_deleted(state)) then
       refusal = 'N'
     elseif check == '2' and author ~= actor then
       refusal = 'F'
     elseif op == 'r' and author then
-      refusal = changes.refuse_reaction(target, state, actor, ARGV[n + 9])
+      refusal = changes.refuse_reaction(target, state, actor, arg[n + 9])
     end
-    if refusal then return refusal .. NOTHING end
+    if refusal then return refusal .. string.rep('\0', 40) end
   end
   local envelope, refused = add(entry_id, op, actor, target, tail)
   if refused then return nil, refused end
@@ -252,7 +267,7 @@ local function append(n)
   seq, id = seq + 1, entry_id
   local place = pack('>I8I8c8c8', seq, at, epoch, entry_id)
   if changing and author then
-    changes.apply(op, target, message, state, actor, ARGV[n + 9], tail)
+    changes.apply(op, target, message, state, actor, arg[n + 9], tail)
   end
   if field ~= '' then
     local value = place .. content
@@ -264,13 +279,13 @@ local function append(n)
   return 'A' .. place .. prev
 end
 
-i = FIRST
-while ARGV[i] do
+local i = FIRST
+while arg[i] do
   local record, refused = append(i)
   -- Refused before anything was written: certainly not appended.
   if refused then return refused end
   records[#records + 1] = record
-  i = i + SIZE[ARGV[i]]
+  i = i + size(arg[i])
 end
 
 -- Forgets what has become of messages that no read reaches any more, a bounded piece per call.
@@ -295,55 +310,49 @@ local function trim_changed(min)
   if call('EXISTS', changed) == 0 then changed_from = nil end
 end
 
--- Keeps the keys of this call, in a window that began where the last one ended.
-local function put_keys(fields_of_head)
-  local begun = not keys_start or windows > 0
+-- Keeps the keys of this call; begins a window where the last one ended, and answers its start.
+local function begin_window()
   if windows > 0 then
     call('UNLINK', prev_keys)
     -- It may have expired by itself; then there is nothing to keep.
     if windows == 1 then try('RENAME', cur, prev_keys) else call('UNLINK', cur) end
-    fields_of_head[#fields_of_head + 1] = 'keys_prev'
-    fields_of_head[#fields_of_head + 1] = '1'
   end
+  local begun = keys_start and keys_start + windows * window or now_ms
   call('HSET', cur, unpack(key_values))
-  if begun then
-    keys_start = keys_start and keys_start + windows * window or now_ms
-    fields_of_head[#fields_of_head + 1] = 'keys_start'
-    fields_of_head[#fields_of_head + 1] = format('%d', keys_start)
-    call('PEXPIREAT', cur, format('%d', keys_start + 2 * window))
+  call('PEXPIREAT', cur, format('%d', begun + 2 * window))
+  return begun
+end
+
+-- What changes rarely in the head.
+local function put_rare_fields(begin, renew, log_ttl)
+  if new_epoch then call('HSET', head, 'epoch', epoch, 'start', format('%d', start)) end
+  if changed_from then
+    call('HSET', head, 'changed_from', format('%d', changed_from))
+  else
+    call('HDEL', head, 'changed_from')
   end
+  if begin then
+    call('HSET', head, 'keys_start', format('%d', begin_window()))
+    if windows > 0 then call('HSET', head, 'keys_prev', '1') end
+  end
+  if renew then
+    call('HSET', head, 'renewed', format('%d', now_ms))
+    call('PEXPIRE', log, arg[3])
+    call('PEXPIRE', head, format('%d', 2 * log_ttl))
+  end
+  if changed_from then call('PEXPIRE', changed, arg[3]) end
 end
 
 if dirty then
-  local log_ttl = tonumber(ARGV[3])
-  local min, trimmed_from = seq - log_max + 1, changed_from
-  if changed_from and changed_from < min then trim_changed(min) end
-  local written = changes and changes.written
-  local set = { 'seq', format('%d', seq), 'id', id, 'at', format('%d', at) }
-  local function put(field, value)
-    set[#set + 1] = field
-    set[#set + 1] = value
-  end
-  if new_epoch then
-    put('epoch', epoch)
-    put('start', format('%d', start))
-  end
-  if written or new_epoch or trimmed_from ~= changed_from then
-    if changed_from then
-      put('changed_from', format('%d', changed_from))
-    else
-      call('HDEL', head, 'changed_from')
-    end
-  end
-  if key_values[1] then put_keys(set) end
+  local log_ttl, trimmed_from = tonumber(arg[3]), changed_from
+  if changed_from and changed_from <= seq - log_max then trim_changed(seq - log_max + 1) end
+  call('HSET', head, 'seq', format('%d', seq), 'id', id, 'at', format('%d', at))
+  local begin = key_values[1] and (not keys_start or windows > 0)
   local renew = not renewed or create or now_ms - renewed > log_ttl / 4
-  if renew then put('renewed', format('%d', now_ms)) end
-  call('HSET', head, unpack(set))
-  if renew then
-    call('PEXPIRE', log, ARGV[3])
-    call('PEXPIRE', head, format('%d', 2 * log_ttl))
+  if new_epoch or begin or renew or changes or trimmed_from ~= changed_from then
+    put_rare_fields(begin, renew, log_ttl)
   end
-  if written or (renew and changed_from) then call('PEXPIRE', changed, ARGV[3]) end
+  if key_values[1] and not begin then call('HSET', cur, unpack(key_values)) end
   if channel ~= '' then
     for n = 1, #envelopes do call('PUBLISH', channel, envelopes[n]) end
   end

@@ -7,8 +7,6 @@
 
 mod checks;
 mod contracts;
-mod presence;
-mod pubsub;
+mod failures;
 mod rates;
-mod room_log;
 mod support;

@@ -26,6 +26,8 @@ struct Faults {
     refused: [bool; 2],
     /// Once these bytes have passed towards the server, answers are held back.
     deaf_after: Option<&'static [u8]>,
+    /// Messages to subscribers are dropped; everything else passes.
+    muted: bool,
     /// These bytes and whatever follows do not pass towards the server.
     stalled_at: Option<&'static [u8]>,
 }
@@ -69,6 +71,11 @@ impl Proxy {
             faults.stalled[kind.index()] = stalled;
             faults.stalled_at = None;
         });
+    }
+
+    /// Drops messages to subscribers, so that they are deaf and yet answer pings.
+    pub(crate) fn mute(&self, muted: bool) {
+        self.faults.send_modify(|faults| faults.muted = muted);
     }
 
     /// Requests with `word` in them wait, and what is behind them.
@@ -128,36 +135,50 @@ async fn serve(mut client: TcpStream, server_port: u16, shared: Arc<watch::Sende
     if to_server.write_all(&first).await.is_err() {
         return;
     }
-    tokio::select! {
-        () = copy(from_client, to_server, faults.clone(), move |faults, bytes| faults.stalled[index] || has(bytes, faults.stalled_at), |bytes| {
-            let word = shared.borrow().deaf_after;
-            if has(bytes, word) {
-                shared.send_modify(|faults| faults.deaf[index] = true);
+    let watched = Arc::clone(&shared);
+    let requests = copy(
+        (from_client, to_server),
+        faults.clone(),
+        move |faults, bytes| faults.stalled[index] || has(bytes, faults.stalled_at),
+        move |bytes| {
+            if has(bytes, watched.borrow().deaf_after) {
+                watched.send_modify(|faults| faults.deaf[index] = true);
             }
-        }) => {}
-        () = copy(from_server, to_client, faults, move |faults, _| faults.deaf[index], |_| {}) => {}
+            None
+        },
+    );
+    let answers = copy(
+        (from_server, to_client),
+        faults,
+        move |faults, _| faults.deaf[index],
+        move |bytes| {
+            // Both kinds of messages have this line; an answer to a ping may come with them.
+            let muted = shared.borrow().muted && has(bytes, Some(b"message\r\n"));
+            let pong: &[u8] = b"+PONG\r\n";
+            muted.then_some(if has(bytes, Some(pong)) { pong } else { b"" })
+        },
+    );
+    tokio::select! {
+        () = requests => {}
+        () = answers => {}
         _ = cut.wait_for(|faults| faults.refused[index]) => {}
     }
 }
 
+/// Copies until one end closes. What `is_held` says waits; `instead` may put something in its place.
 async fn copy(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
     mut faults: watch::Receiver<Faults>,
     is_held: impl Fn(&Faults, &[u8]) -> bool,
-    pass: impl Fn(&[u8]),
+    instead: impl Fn(&[u8]) -> Option<&'static [u8]>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if faults
-            .wait_for(|faults| !is_held(faults, &buffer[..read]))
-            .await
-            .is_err()
-        {
-            return;
-        }
-        pass(&buffer[..read]);
-        if to.write_all(&buffer[..read]).await.is_err() {
+        let bytes = &buffer[..read];
+        let free = faults.wait_for(|faults| !is_held(faults, bytes)).await;
+        let held_for_ever = free.map(drop).is_err();
+        let bytes = instead(bytes).unwrap_or(bytes);
+        if held_for_ever || to.write_all(bytes).await.is_err() {
             return;
         }
     }

@@ -164,6 +164,22 @@ async fn a_dead_or_deaf_connection_is_replaced_within_the_probe_interval() {
 }
 
 #[tokio::test]
+async fn a_connection_that_answers_pings_but_hears_nothing_is_replaced() {
+    let server = Server::start().await;
+    for kind in MODES {
+        let proxy = Proxy::start(server.port()).await;
+        let (node, mut events) = node(mode(&proxy.url(), kind)).await;
+        node.subscribe(&[topic("r")]).await.unwrap();
+        proxy.mute(true);
+        assert_eq!(next(&mut events).await, PubSubEvent::Lost);
+        proxy.mute(false);
+        until(&mut events, |event| *event == PubSubEvent::Restored).await;
+        let heard = speak_until_heard(&node, &mut events, "r").await;
+        assert_eq!(heard, PubSubEvent::Envelope(publication("r", "hello")));
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_answers_pings_but_lost_its_subscriptions_is_replaced() {
     let server = Server::start().await;
     let (node, mut events) = node(mode(&server.url(), SubscribeMode::Rooms)).await;
