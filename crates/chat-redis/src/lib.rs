@@ -5,6 +5,25 @@
 //! - names in Redis: `keys`; scripts: `script` and the files in `scripts`
 //! - connections with deadlines: `link`; the store's clock: `store_clock`
 //! - the seams: `pubsub`, `room_log`, `presence`, `directory`; what is checked at the start: `check`
+//!
+//! # Example
+//! ```no_run
+//! use chat_core::InstanceId;
+//! use chat_redis::{RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog};
+//!
+//! # async fn node() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = RedisConfig::new("redis://127.0.0.1:6379")?;
+//! for warning in chat_redis::check_server(&config).await? {
+//!     eprintln!("{warning}");
+//! }
+//! let pubsub = RedisPubSub::connect(config, InstanceId::random()).await?;
+//! let log = RedisRoomLog::announcing_on(&pubsub);
+//! let presence = RedisPresence::announcing_on(&pubsub);
+//! let directory = RedisDirectory::beside(&pubsub);
+//! # drop((log, presence, directory));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod limits;
 
