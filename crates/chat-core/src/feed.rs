@@ -30,7 +30,7 @@ mod want;
 use former::Former;
 use ring::Ring;
 
-pub use want::{Loss, Want};
+pub use want::{Loss, Step, Want};
 
 /// Why the log is being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,19 +44,6 @@ enum Reason {
 struct Asked {
     from: Position,
     reason: Reason,
-}
-
-/// What became of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// It was next; it and what was waiting for it were delivered.
-    Delivered,
-    /// It had been delivered before.
-    Duplicate,
-    /// Something before it is missing.
-    Gap,
-    /// It does not fit what was delivered.
-    Suspicion,
 }
 
 /// One room's ordered delivery.
@@ -133,6 +120,13 @@ impl Feed {
     #[must_use]
     pub fn has_left(&self, epoch: Epoch) -> bool {
         self.former.has(epoch)
+    }
+
+    /// Whether a head proves a rollback: it is below what was delivered in the same epoch.
+    #[must_use]
+    pub fn is_disproved_by(&self, head: &Head) -> bool {
+        let Position { epoch, seq, .. } = head.position;
+        epoch == self.last.epoch && seq < self.last.seq
     }
 
     /// What the driver should do next. The answer stays the same until it does it.
@@ -260,8 +254,12 @@ impl Feed {
             }
             (_, _, Reason::Gap) => self.suspect = true,
             (_, head, Reason::Suspicion) => {
-                self.suspect = false;
-                self.lost = Some(Loss::found(asked.from, read.anchor, head.as_ref()));
+                let loss = Loss::found(asked.from, read.anchor, head.as_ref());
+                // What is only missing says nothing of an entry that was delivered meanwhile.
+                if loss.proved_rollback || self.last == asked.from {
+                    self.suspect = false;
+                    self.lost = Some(loss);
+                }
             }
         }
     }

@@ -248,6 +248,26 @@ fn a_trimmed_prefix_resets_but_proves_nothing() {
 }
 
 #[test]
+fn what_was_trimmed_behind_a_feed_that_moved_on_is_verified_again() {
+    let (mut log, mut out) = (Log::new(), Vec::new());
+    let old = log.append();
+    log.append();
+    let mut feed = Feed::new(log.position(), &[]);
+    assert_eq!(feed.on_entry(old, &mut out), Step::Suspicion);
+    let from = feed.begin_read();
+    let news = [log.append(), log.append()];
+    log.entries.drain(..3);
+    let answer = log.read(from);
+    for entry in news {
+        feed.on_entry(entry, &mut out);
+    }
+    feed.on_read(answer, &mut out);
+    assert_eq!(feed.want(), Want::Verify, "not a reset");
+    read_wanted(&mut feed, &log, &mut out);
+    assert_eq!((seqs(&out), feed.want()), (vec![3, 4], Want::Nothing));
+}
+
+#[test]
 fn another_nodes_new_epoch_is_taken_over_without_a_reset() {
     let (mut log, mut out) = (Log::new(), Vec::new());
     let mut feed = Feed::new(log.position(), &[]);

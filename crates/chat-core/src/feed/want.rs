@@ -30,6 +30,19 @@ pub struct Loss {
     pub proved_rollback: bool,
 }
 
+/// What became of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It was next; it and what was waiting for it were delivered.
+    Delivered,
+    /// It had been delivered before.
+    Duplicate,
+    /// Something before it is missing.
+    Gap,
+    /// It does not fit what was delivered.
+    Suspicion,
+}
+
 impl Loss {
     /// What the log's answer says of an entry that it no longer has.
     pub(super) fn found(asked: Position, anchor: Option<EntryId>, head: Option<&Head>) -> Self {

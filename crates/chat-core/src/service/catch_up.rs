@@ -134,7 +134,7 @@ async fn settle(inner: &Arc<Inner>, room: &Arc<RoomHub>, loss: Loss) -> bool {
     let head = if loss.proved_rollback {
         start_epoch(inner, room).await
     } else {
-        inner.stored(inner.log.open(&room.id).await).ok()
+        go_on(inner, room).await
     };
     let Some(head) = head else { return false };
     let (reason, position) = (loss.reason, head.position);
@@ -147,6 +147,16 @@ async fn settle(inner: &Arc<Inner>, room: &Arc<RoomHub>, loss: Loss) -> bool {
     let mut state = room.state.lock();
     state.reset(event, position, &inner.metrics);
     true
+}
+
+/// Nothing is proved: goes on from wherever the log stands, unless it was rolled back meanwhile.
+async fn go_on(inner: &Arc<Inner>, room: &Arc<RoomHub>) -> Option<Head> {
+    let head = inner.stored(inner.log.open(&room.id).await).ok()?;
+    let disproved = room.state.lock().feed.as_ref()?.is_disproved_by(&head);
+    if disproved {
+        return start_epoch(inner, room).await;
+    }
+    Some(head)
 }
 
 /// A rollback was proved: starts a new epoch behind the last entry that this node and the log

@@ -97,7 +97,7 @@ impl World {
         let lost = match op {
             Op::Trim(count) => self.log.trim(oldest + u64::from(count)),
             Op::RollBack(count) => self.log.roll_back(head.saturating_sub(count.into())),
-            Op::FailOver => self.log.fail_over(),
+            Op::FailOver => self.fail_over(),
             Op::LoseAll => self.log.lose_all(),
             Op::LoseHead => self.log.lose_head(),
             Op::NewEpoch => {
@@ -111,6 +111,20 @@ impl World {
             }
         };
         self.losses += usize::from(lost);
+    }
+
+    fn fail_over(&mut self) -> bool {
+        let epoch = |log: &ModelLog| log.head().map(|head| head.position.epoch);
+        let before = epoch(&self.log);
+        let lost = self.log.fail_over();
+        if lost && before != epoch(&self.log) {
+            // Such a node cannot know an envelope of the lost life, which costs it one reset more.
+            self.losses += 1;
+            for node in &mut self.nodes {
+                node.epochs_lie = true;
+            }
+        }
+        lost
     }
 
     fn append(&mut self) {
