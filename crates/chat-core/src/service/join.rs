@@ -165,8 +165,9 @@ impl Joining<'_> {
         let room = &registered.room;
         let recovered = match self.from {
             Some(from) => {
-                let (last, missed) = (registered.last, &mut self.missed);
-                self.inner.missed_since(room, from, last, missed).await?
+                self.inner
+                    .missed_since(room, from, &mut self.missed)
+                    .await?
             }
             None => None,
         };

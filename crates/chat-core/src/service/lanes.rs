@@ -175,6 +175,7 @@ impl Batch {
             .log
             .append(self.calls, inner.limits.append_timeout)
             .await;
+        inner.note_acked(&rooms, &outcomes);
         let batch = unpublished(&rooms, &copies, &outcomes);
         if !announces {
             inner.unannounced.add(&in_doubt(&rooms, &outcomes));
@@ -199,6 +200,17 @@ impl Batch {
 }
 
 impl Inner {
+    /// Lets rooms that are served here know what their logs have.
+    fn note_acked(&self, rooms: &[RoomId], outcomes: &[Vec<Result<Appended, AppendError>>]) {
+        for (room, outcomes) in rooms.iter().zip(outcomes) {
+            let accepted = outcomes.iter().flatten();
+            let newest = accepted.map(|appended| appended.position.seq).max();
+            if let Some((hub, seq)) = self.rooms.find(room).zip(newest) {
+                hub.state.lock().acked(seq);
+            }
+        }
+    }
+
     /// Counts an outcome, and says it as clients may hear it.
     fn count(&self, outcome: Result<Appended, AppendError>) -> Result<Appended, ServiceError> {
         let error = match outcome {

@@ -72,18 +72,16 @@ fn continues(from: Position, read: &Span, distance_max: u64) -> Option<Position>
 
 impl Inner {
     /// Adds what came since a position. Answers where that ends; `None` if it cannot be said, and
-    /// nothing is kept of it. `last` is what the feed had delivered when the connection was
-    /// registered.
+    /// nothing is kept of it.
     pub(super) async fn missed_since(
         self: &Arc<Self>,
         room: &Arc<RoomHub>,
         from: Position,
-        last: Position,
         missed: &mut Missed,
     ) -> Result<Option<Position>, ServiceError> {
         let position = match self.missed_in_memory(room, from, missed) {
             Some(position) => Some(position),
-            None => self.missed_in_log(room, from, last, missed).await?,
+            None => self.missed_in_log(room, from, missed).await?,
         };
         let reason = if position.is_some() {
             "recovered"
@@ -135,12 +133,11 @@ impl Inner {
         self: &Arc<Self>,
         room: &Arc<RoomHub>,
         from: Position,
-        last: Position,
         missed: &mut Missed,
     ) -> Result<Option<Position>, ServiceError> {
         let mut position = from;
         loop {
-            let span = self.read_span(room, position.seq, last.seq).await?;
+            let span = self.read_span(room, position.seq).await?;
             let Some(head) = continues(position, &span, self.limits.resume_distance_max) else {
                 *missed = Missed::default();
                 return Ok(None);
@@ -170,16 +167,19 @@ impl Inner {
         self: &Arc<Self>,
         room: &Arc<RoomHub>,
         above: u64,
-        last: u64,
     ) -> Result<Arc<Span>, ServiceError> {
         let (inner, id) = (Arc::clone(self), room.id.clone());
-        let read = room.state.lock().resumes.join((above, last), move || {
-            async move {
-                let read = inner.read_after(&id, above, READ_ENTRIES_MAX, "resume");
-                read.await.map(|read| Arc::new(read.into()))
-            }
-            .boxed()
-        });
+        let read = {
+            let mut state = room.state.lock();
+            let known = state.newest_known();
+            state.resumes.join((above, known), move || {
+                async move {
+                    let read = inner.read_after(&id, above, READ_ENTRIES_MAX, "resume");
+                    read.await.map(|read| Arc::new(read.into()))
+                }
+                .boxed()
+            })
+        };
         read.await
     }
 

@@ -71,6 +71,8 @@ pub(super) struct RoomState {
     pub(super) roster: Roster,
     pub(super) attendance: Attendance,
     typists: HashMap<UserId, Instant>,
+    /// The newest entry that this node's lanes were told of.
+    acked: u64,
     /// Counts resets: a join that began before one starts again.
     pub(super) resets: u64,
     /// A task does what the feed wants.
@@ -88,8 +90,8 @@ pub(super) struct RoomState {
     pub(super) is_roster_stale: bool,
     /// Pages that are being read, by newest seq and size.
     pub(super) pages: Flight<(u64, usize), Arc<Page>>,
-    /// What is being read for those who come back, by the seq above which, and what the feed had
-    /// delivered when it was asked for: an older read might miss what came since.
+    /// What is being read for those who come back, by the seq above which, and the newest one that
+    /// was known when it was asked for: an older read might miss what came since.
     pub(super) resumes: Flight<(u64, u64), Arc<Span>>,
 }
 
@@ -109,6 +111,7 @@ impl RoomHub {
             roster: Roster::new(config.roster_max),
             attendance: Attendance::default(),
             typists: HashMap::new(),
+            acked: 0,
             resets: 0,
             is_driven: false,
             occupancy_owed: false,
@@ -131,7 +134,20 @@ impl RoomHub {
 impl RoomState {
     /// Whether the room is served and nothing is doubted: what is in memory is the log's truth.
     pub(super) fn is_calm(&self) -> bool {
-        self.feed.as_ref().is_some_and(Feed::is_calm)
+        let in_step = |feed: &Feed| feed.is_calm() && feed.last().seq >= self.acked;
+        self.feed.as_ref().is_some_and(in_step)
+    }
+
+    /// This node acked an entry: whoever joins from now on is told of it, though the broker may
+    /// not have brought it yet.
+    pub(super) fn acked(&mut self, seq: u64) {
+        self.acked = self.acked.max(seq);
+    }
+
+    /// The newest entry that this node knows to be in the log.
+    pub(super) fn newest_known(&self) -> u64 {
+        let last = self.feed.as_ref().map_or(0, |feed| feed.last().seq);
+        self.acked.max(last)
     }
 
     /// Subscribed from now on: entries are kept until the feed is there.
@@ -313,6 +329,7 @@ impl RoomState {
     pub(super) fn reset(&mut self, event: Event, head: Position, metrics: &Metrics) {
         metrics.feed_resets.inc();
         self.resets += 1;
+        self.acked = 0;
         self.tail.clear();
         self.pages = Flight::default();
         self.resumes = Flight::default();

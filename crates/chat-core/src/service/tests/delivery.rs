@@ -240,3 +240,21 @@ async fn a_room_is_subscribed_on_first_need_and_given_up_after_the_last() {
     alice.join(None).await;
     assert_eq!(node.subscribed.lock().len(), 1, "and again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_joins_after_an_ack_is_told_of_it_before_the_broker_brings_it() {
+    let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+    let node = Node::of(&wire, &log, &counts);
+    let mut alice = node.connect("alice").await;
+    let start = alice.join(None).await.position;
+    alice.send("hello", "k1").await;
+    settle().await;
+    let mut bob = node.connect("bob").await;
+    let missed = bob.join(Some(start)).await;
+    assert_eq!((missed.missed().count(), missed.position.seq), (1, 1));
+    let mut carol = node.connect("carol").await;
+    assert_eq!(carol.join(None).await.position.seq, 1);
+    node.hear(&entries(&wire)[0]);
+    assert_eq!(seqs(&alice.waiting().await), vec![1]);
+    assert!(seqs(&bob.waiting().await).is_empty(), "told once");
+}
