@@ -10,6 +10,7 @@
 //! - `room_log`: entries, messages and keys of rooms; drills that lose, trim and roll back
 //! - `presence`: who is where, leases, sweep
 //! - `directory`: rooms and members
+//! - `embedded`: all of it together, as one engine
 //! - `config`, [`limits`]: what can be changed, and why it is what it is
 //!
 //! # Example
@@ -46,8 +47,11 @@ mod directory;
 mod presence;
 mod room_log;
 
+mod embedded;
+
 pub use broker::{MemoryBroker, MemoryPubSub};
 pub use config::MemoryConfig;
 pub use directory::MemoryDirectory;
+pub use embedded::embedded;
 pub use presence::{MemoryPresence, MemoryPresenceNode};
 pub use room_log::MemoryRoomLog;

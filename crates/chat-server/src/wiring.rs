@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::{BuildError, ChatService, Clock, InstanceId, Metrics, SystemClock};
-use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
+use chat_core::{BuildError, ChatService, InstanceId, Metrics};
 use chat_redis::{
     CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, RedisUrl,
     check_server,
@@ -45,27 +44,14 @@ pub(crate) async fn build(
     metrics: Metrics,
 ) -> Result<(ChatService, Unusable), WiringError> {
     match &config.redis {
-        None => Ok((on_memory(config, metrics)?, Box::pin(pending()))),
+        None => {
+            let service = chat_memory::embedded(&config.limits)
+                .metrics(metrics)
+                .build()?;
+            Ok((service, Box::pin(pending())))
+        }
         Some(url) => on_redis(config, url, metrics).await,
     }
-}
-
-fn on_memory(config: &Config, metrics: Metrics) -> Result<ChatService, BuildError> {
-    let instance = InstanceId::random();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let memory = MemoryConfig::from(&config.limits);
-    let broker = MemoryBroker::new(memory.clone());
-    let log = MemoryRoomLog::announcing_on(&broker, memory.clone(), Arc::clone(&clock));
-    let presence = MemoryPresence::new(memory.clone(), Arc::clone(&clock));
-    let directory = MemoryDirectory::new(memory, Arc::clone(&clock));
-    ChatService::builder(Arc::new(broker.node()), Arc::new(presence.node(instance)))
-        .instance(instance)
-        .room_log(Arc::new(log))
-        .directory(Arc::new(directory))
-        .clock(clock)
-        .limits(config.limits.clone())
-        .metrics(metrics)
-        .build()
 }
 
 async fn on_redis(

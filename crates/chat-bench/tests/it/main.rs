@@ -3,8 +3,7 @@
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use chat_core::{ChatService, Clock, InstanceId, Limits, SystemClock};
-use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
+use chat_core::Limits;
 use chat_ws::{Config, ResponseFuture, Server};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -12,19 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// A server that shares nothing with any other.
 fn start() -> String {
     let limits = Limits::default();
-    let instance = InstanceId::random();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let memory = MemoryConfig::from(&limits);
-    let broker = MemoryBroker::new(memory.clone());
-    let log = MemoryRoomLog::announcing_on(&broker, memory.clone(), Arc::clone(&clock));
-    let presence = MemoryPresence::new(memory.clone(), Arc::clone(&clock));
-    let directory = MemoryDirectory::new(memory, Arc::clone(&clock));
-    let service = ChatService::builder(Arc::new(broker.node()), Arc::new(presence.node(instance)))
-        .instance(instance)
-        .room_log(Arc::new(log))
-        .directory(Arc::new(directory))
-        .build()
-        .unwrap();
+    let service = chat_memory::embedded(&limits).build().unwrap();
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("ws://{}/ws", server.address());
     let nothing = |_: chat_ws::Request<chat_ws::Incoming>| -> ResponseFuture {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::{ChatService, Clock, InstanceId, Limits, SystemClock};
-use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
+use chat_core::{ChatService, Limits};
 use chat_ws::{Config, ResponseFuture, Server};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -48,7 +47,7 @@ impl Node {
         change(&mut limits);
         let mut config = Config::new(&limits);
         configure(&mut config);
-        let service = engine(limits);
+        let service = chat_memory::embedded(&limits).build().unwrap();
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let (address, stop, tasks) = (
             server.address(),
@@ -129,24 +128,6 @@ impl Node {
         let label = chat_core::ReasonLabel { reason };
         self.service.metrics().closed.get_or_create(&label).get()
     }
-}
-
-fn engine(limits: Limits) -> ChatService {
-    let instance = InstanceId::random();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let memory = MemoryConfig::from(&limits);
-    let broker = MemoryBroker::new(memory.clone());
-    let log = MemoryRoomLog::announcing_on(&broker, memory.clone(), Arc::clone(&clock));
-    let presence = MemoryPresence::new(memory.clone(), Arc::clone(&clock));
-    let directory = MemoryDirectory::new(memory, Arc::clone(&clock));
-    ChatService::builder(Arc::new(broker.node()), Arc::new(presence.node(instance)))
-        .instance(instance)
-        .room_log(Arc::new(log))
-        .directory(Arc::new(directory))
-        .clock(clock)
-        .limits(limits)
-        .build()
-        .unwrap()
 }
 
 #[derive(Debug)]
