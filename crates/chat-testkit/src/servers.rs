@@ -5,6 +5,8 @@
 
 mod proxy;
 mod redis;
+mod reply;
 
 pub use proxy::TcpProxy;
 pub use redis::{RedisOptions, RedisServer};
+pub use reply::Reply;

@@ -46,6 +46,7 @@ struct Mode {
     cut: bool,
     stalled: bool,
     delay: Duration,
+    answer_delay: Duration,
 }
 
 impl TcpProxy {
@@ -106,6 +107,12 @@ impl TcpProxy {
     /// Stalls all connections, new ones too, or lets them go on: nothing passes, nothing is closed.
     pub fn stall(&self, stalled: bool) {
         self.change_all(|mode| mode.stalled = stalled);
+    }
+
+    /// Delays what the server says, on new connections too: it hears everything in time, and is
+    /// heard too late.
+    pub fn slow_down_answers(&self, delay: Duration) {
+        self.change_all(|mode| mode.answer_delay = delay);
     }
 
     /// Stalls one connection, or lets it go on.
@@ -189,8 +196,8 @@ async fn carry(
     tokio::select! {
         ended = async {
             tokio::try_join!(
-                pass(from_client, to_server, mode.clone()),
-                pass(from_server, to_client, mode)
+                pass(from_client, to_server, mode.clone(), |mode| mode.delay),
+                pass(from_server, to_client, mode, |mode| mode.delay + mode.answer_delay)
             )
         } => ended.map(|_| ()),
         _ = cut.wait_for(|mode| mode.cut) => Ok(()),
@@ -202,11 +209,12 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
+    delay: fn(&Mode) -> Duration,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = from.read(&mut chunk).await?;
-        let delay = mode.borrow().delay;
+        let delay = delay(&mode.borrow());
         tokio::time::sleep(delay).await;
         // Stalled: what was read waits here, and the next ones in the sockets' own buffers.
         if mode.wait_for(|mode| !mode.stalled).await.is_err() {

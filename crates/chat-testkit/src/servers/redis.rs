@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::reply::Reply;
 use crate::wait::{eventually, within};
 
 /// How long a start, a stop or a command may take. A start with data reads it first.
@@ -174,12 +175,54 @@ impl RedisServer {
         within(PATIENCE, "an answer of redis-server", self.ask(words)).await
     }
 
+    /// Sends one command and answers the whole reply.
+    ///
+    /// # Panics
+    /// If it cannot be reached, or does not answer.
+    pub async fn query(&self, words: &[&str]) -> Reply {
+        let reply = async {
+            let mut link = self.say(words).await?;
+            Reply::read(&mut link).await
+        };
+        within(PATIENCE, "an answer of redis-server", reply)
+            .await
+            .unwrap_or_else(|error: io::Error| panic!("{words:?}: {error}"))
+    }
+
+    /// The names of all keys, sorted.
+    ///
+    /// # Panics
+    /// If it cannot be reached, or does not answer.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys = std::collections::BTreeSet::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let page = self.query(&["SCAN", &cursor, "COUNT", "1000"]).await;
+            let mut texts = page.texts().into_iter();
+            cursor = texts.next().expect("a cursor");
+            keys.extend(texts);
+            if cursor == "0" {
+                return keys.into_iter().collect();
+            }
+        }
+    }
+
     async fn must(&self, words: &[&str]) -> String {
         let answer = self.command(words).await;
         answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     async fn ask(&self, words: &[&str]) -> io::Result<String> {
+        let mut link = self.say(words).await?;
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"\r\n") {
+            let byte = link.read_u8().await?;
+            reply.push(byte);
+        }
+        Ok(String::from_utf8_lossy(&reply).trim_end().to_owned())
+    }
+
+    async fn say(&self, words: &[&str]) -> io::Result<Box<dyn Link>> {
         let mut link: Box<dyn Link> = if self.options.unix_only {
             Box::new(UnixStream::connect(self.socket()).await?)
         } else {
@@ -190,12 +233,7 @@ impl RedisServer {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
         link.write_all(request.as_bytes()).await?;
-        let mut reply = Vec::new();
-        while !reply.ends_with(b"\r\n") {
-            let byte = link.read_u8().await?;
-            reply.push(byte);
-        }
-        Ok(String::from_utf8_lossy(&reply).trim_end().to_owned())
+        Ok(link)
     }
 
     /// Answers whether it came up: it does not if its port was taken meanwhile.

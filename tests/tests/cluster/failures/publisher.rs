@@ -1,0 +1,109 @@
+//! The other half of a node's link fails: it cannot append or publish. Its people go on hearing;
+//! what they send waits, then has no known outcome, and is taken once when it is sent again.
+
+use std::time::Duration;
+
+use chat_core::Answer;
+use tokio::time::sleep;
+
+use crate::client::said;
+use crate::cluster::Settings;
+use crate::person::{Person, message};
+use crate::run::{OUTAGE, Run, scenario};
+
+/// The node whose link fails.
+const MUTE: usize = 0;
+
+async fn is_refused_but_hears(run: &Run) {
+    run.is_refused(MUTE).await;
+    run.hears(1, MUTE).await;
+    run.is_acked(1).await;
+}
+
+#[test]
+fn publishers_that_are_killed_are_made_again_at_once() {
+    scenario(Settings::default(), async |run| {
+        for _ in 0..5 {
+            run.server.kill_clients("normal").await;
+            run.is_acked(MUTE).await;
+        }
+    });
+}
+
+#[test]
+fn publishers_that_are_cut_off_leave_the_node_hearing() {
+    scenario(Settings::default(), async |run| {
+        let pool = &run.nodes[MUTE].link.pool;
+        pool.refuse(true);
+        pool.cut_all();
+        sleep(OUTAGE).await;
+        is_refused_but_hears(run).await;
+        pool.refuse(false);
+        run.is_acked(MUTE).await;
+    });
+}
+
+#[test]
+fn publishers_that_stall_leave_the_node_hearing() {
+    scenario(Settings::default(), async |run| {
+        let pool = &run.nodes[MUTE].link.pool;
+        pool.stall(true);
+        sleep(OUTAGE).await;
+        is_refused_but_hears(run).await;
+        pool.stall(false);
+        run.is_acked(MUTE).await;
+    });
+}
+
+/// The log has it and its sender is not told in time: the same key again must not double it.
+#[test]
+fn what_reached_the_log_unanswered_is_not_doubled_by_the_retry() {
+    const WAY_BACK: Duration = Duration::from_millis(900);
+    let mut settings = Settings::default();
+    settings.limits.read_timeout = Duration::from_secs(3);
+    // Longer than the connection's check before the append, shorter than both.
+    settings.limits.append_timeout = Duration::from_millis(1_300);
+    scenario(settings, async |run| {
+        let pool = &run.nodes[MUTE].link.pool;
+        let mut person = Person::join(&run.nodes[MUTE], 0).await;
+        person.send(0, message(1)).await.unwrap();
+        pool.slow_down_answers(WAY_BACK);
+        let unanswered = person.send(0, message(2)).await;
+        assert!(unanswered.unwrap_err().is_retryable());
+        is_refused_but_hears(run).await;
+        let entries = run.entries(0).await;
+        assert!(entries.iter().any(|entry| said(entry) == message(2)));
+        pool.slow_down_answers(Duration::ZERO);
+        let again = person.send(0, message(2)).await;
+        assert!(
+            matches!(again, Ok(Answer::Sent(sent)) if sent.duplicate),
+            "{again:?}"
+        );
+    });
+}
+
+/// On a link so slow that an append leaves in time and arrives too late. He who sent it was told
+/// that its outcome is unknown, and does not send it again: then it must not come in later.
+#[test]
+fn an_append_that_arrives_late_does_not_act() {
+    const ONE_WAY: Duration = Duration::from_millis(350);
+    let mut settings = Settings::default();
+    settings.limits.read_timeout = Duration::from_secs(3);
+    settings.limits.append_timeout = ONE_WAY * 5 / 2;
+    scenario(settings, async |run| {
+        let node = &run.nodes[MUTE];
+        let mut person = Person::join(node, 0).await;
+        person.send(0, message(1)).await.unwrap();
+        node.link.pool.slow_down(ONE_WAY);
+        let late = person.send(0, message(2)).await;
+        assert!(late.unwrap_err().is_retryable());
+        node.link.pool.slow_down(Duration::ZERO);
+        run.is_acked(MUTE).await;
+        let next = person.send(0, message(3)).await;
+        assert!(matches!(next, Ok(Answer::Sent(_))), "{next:?}");
+        let entries = run.entries(0).await;
+        let said: Vec<_> = entries.iter().map(said).collect();
+        assert!(said.contains(&message(1)) && said.contains(&message(3)));
+        assert!(!said.contains(&message(2)), "it acted behind its deadline");
+    });
+}

@@ -1,0 +1,130 @@
+//! One half of a node's link fails: it hears nothing. What its people say goes on being acked and
+//! heard by others; what they missed is made good at once when the link is back.
+
+use std::time::Duration;
+
+use chat_core::ReasonLabel;
+use chat_redis::SubscribeMode;
+use tokio::time::sleep;
+
+use crate::cluster::Settings;
+use crate::run::{OUTAGE, Run, scenario};
+
+fn in_mode(mode: SubscribeMode) -> Settings {
+    Settings {
+        mode,
+        ..Settings::default()
+    }
+}
+
+/// The node whose link fails.
+const DEAF: usize = 0;
+
+async fn is_acked_and_heard_while_deaf(run: &Run) {
+    run.is_acked(DEAF).await;
+    run.hears(DEAF, 1).await;
+    run.hears(1, 2).await;
+}
+
+fn links_lost(run: &Run) -> u64 {
+    run.nodes[DEAF].service.metrics().links_lost.get()
+}
+
+/// Reads of the log for what the link did not bring.
+fn made_good(run: &Run) -> u64 {
+    let reads = &run.nodes[DEAF].service.metrics().log_reads;
+    reads.get_or_create(&ReasonLabel { reason: "gap" }).get()
+}
+
+fn killed(mode: SubscribeMode) {
+    scenario(in_mode(mode), async |run| {
+        for _ in 0..3 {
+            run.server.kill_clients("pubsub").await;
+            run.is_acked(DEAF).await;
+            run.hears(1, DEAF).await;
+        }
+        assert_eq!(links_lost(run), 3);
+    });
+}
+
+fn cut(mode: SubscribeMode) {
+    scenario(in_mode(mode), async |run| {
+        let ear = &run.nodes[DEAF].link.ear;
+        ear.refuse(true);
+        ear.cut_all();
+        sleep(OUTAGE).await;
+        is_acked_and_heard_while_deaf(run).await;
+        ear.refuse(false);
+        run.hears(1, DEAF).await;
+        assert!(links_lost(run) > 0 && made_good(run) > 0);
+    });
+}
+
+fn stalled(mode: SubscribeMode) {
+    scenario(in_mode(mode), async |run| {
+        let ear = &run.nodes[DEAF].link.ear;
+        let silent = ear.connections();
+        assert_eq!(silent.len(), 1, "a node listens on one connection");
+        silent.iter().for_each(|link| ear.stall_one(*link, true));
+        is_acked_and_heard_while_deaf(run).await;
+        // Nobody ends the silence: the node has to find out.
+        run.hears(1, DEAF).await;
+        assert!(links_lost(run) > 0 && made_good(run) > 0);
+    });
+}
+
+fn stalled_for_a_while(mode: SubscribeMode) {
+    let mut settings = in_mode(mode);
+    // Longer than the outage: nobody finds out, and nothing is lost.
+    settings.probe_interval = Duration::from_secs(60);
+    scenario(settings, async |run| {
+        let ear = &run.nodes[DEAF].link.ear;
+        ear.stall(true);
+        sleep(OUTAGE).await;
+        is_acked_and_heard_while_deaf(run).await;
+        ear.stall(false);
+        run.hears(1, DEAF).await;
+        assert_eq!((links_lost(run), made_good(run)), (0, 0));
+    });
+}
+
+fn flooded(mode: SubscribeMode) {
+    let mut settings = in_mode(mode);
+    settings.limits.event_queue = 4;
+    scenario(settings, async |run| {
+        for _ in 0..5 {
+            let ear = &run.nodes[DEAF].link.ear;
+            // What gathers comes at once, and is more than the queue takes.
+            ear.stall(true);
+            is_acked_and_heard_while_deaf(run).await;
+            ear.stall(false);
+            run.hears(1, DEAF).await;
+        }
+        assert!(links_lost(run) == 0 && made_good(run) > 0);
+    });
+}
+
+macro_rules! in_each_mode {
+    ($($name:ident: $scenario:ident),+ $(,)?) => {
+        mod rooms {
+            $(#[test]
+            fn $name() {
+                super::$scenario(chat_redis::SubscribeMode::Rooms);
+            })+
+        }
+        mod all {
+            $(#[test]
+            fn $name() {
+                super::$scenario(chat_redis::SubscribeMode::All);
+            })+
+        }
+    };
+}
+
+in_each_mode! {
+    a_subscriber_that_is_killed_is_made_good: killed,
+    a_subscriber_that_is_cut_off_is_made_good: cut,
+    a_subscriber_that_falls_silent_is_replaced: stalled,
+    a_subscriber_that_is_silent_for_a_while_misses_nothing: stalled_for_a_while,
+    a_queue_that_overflows_is_made_good_from_the_log: flooded,
+}
