@@ -35,7 +35,10 @@ start_server() {
     local binary=$1 port=$2
     SERVER_LOG=$3
     shift 3
-    "$binary" --listen "127.0.0.1:$port" "$@" >"$SERVER_LOG" 2>&1 &
+    # In a process group of its own: Ctrl-C is for the script, which then ends its servers in order.
+    set -m
+    "$binary" --listen "127.0.0.1:$port" "$@" >"$SERVER_LOG" 2>&1 </dev/null &
+    set +m
     SERVER_PID=$!
     for _ in $(seq 100); do
         if is_healthy "$port"; then return; fi
