@@ -89,13 +89,12 @@ impl RedisPresence {
             call.arg(piece);
         }
         let mut pipe = Pipeline::with_capacity(3);
-        let is_new = !self.node.lock().knows(room);
-        if is_new {
-            self.enter_node(&mut pipe, name);
-            pipe.cmd("SADD")
-                .arg(shared.keys.node_rooms(name))
-                .arg(room.as_str());
-        }
+        // Also for a room that was entered before: Redis may have been emptied meanwhile, and until
+        // the next renewal finds out, whoever comes under this name must be found by its sweepers.
+        self.enter_node(&mut pipe, name);
+        pipe.cmd("SADD")
+            .arg(shared.keys.node_rooms(name))
+            .arg(room.as_str());
         pipe.add_command(call);
         let answers = shared.others.run(&mut pipe).await;
         let mut last = Err(unexpected());
@@ -103,9 +102,7 @@ impl RedisPresence {
             // Without its intent a count could outlive its node: then the engine mends it.
             last = Ok(answer.map_err(|error| PresenceError::Unavailable(error.to_string()))?);
         }
-        if is_new {
-            self.node.lock().add_room(name, room);
-        }
+        self.node.lock().add_room(name, room);
         let (edge, count, at_ms): (u64, u64, u64) =
             from_redis_value(last?).map_err(|_| unexpected())?;
         Ok(change(edge, count, at_ms))

@@ -9,15 +9,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chat_core::{
-    Answer, Command, Entry, EntryBody, Event, JoinResult, MessageKey, Outgoing, Position,
-    SendMessage, Sent, ServiceError, Session, Text,
+    Answer, ChatService, Command, Entry, EntryBody, Event, JoinResult, MessageKey, Outgoing,
+    Position, SendMessage, Sent, ServiceError, Session, Text,
 };
 use chat_testkit::make;
 use tokio::time::{Instant, sleep_until};
 
-use crate::cluster::NODES;
-use crate::notes::{Ack, Notes, ROOMS};
-use crate::person;
+use crate::cluster::{NODES, connect};
+use crate::notes::{Ack, Notes, ROOMS, STAYING};
 
 /// Commands that he does not wait for.
 const IN_FLIGHT: usize = 4;
@@ -27,7 +26,10 @@ const FIRST_SEND: u64 = 100;
 pub(crate) struct Client {
     notes: Arc<Notes>,
     number: usize,
+    user: String,
+    nodes: Vec<ChatService>,
     session: Session,
+    next_move: Instant,
     at: [Option<Position>; ROOMS.len()],
     made: u64,
     /// To be sent again.
@@ -55,11 +57,19 @@ fn author(message: u64) -> usize {
 }
 
 impl Client {
-    pub(crate) fn new(notes: Arc<Notes>, number: usize, session: Session) -> Self {
+    pub(crate) async fn connect(notes: Arc<Notes>, number: usize, nodes: Vec<ChatService>) -> Self {
+        // Some of those who stay are the same people, on other nodes.
+        let user = match number {
+            0..STAYING => format!("user{}", number % 4),
+            _ => format!("mover{number}"),
+        };
         Self {
             notes,
             number,
-            session,
+            session: connect(&nodes[number % NODES], &user).await,
+            user,
+            nodes,
+            next_move: next_move(number),
             at: Default::default(),
             made: (number as u64) << 32,
             again: VecDeque::new(),
@@ -85,9 +95,29 @@ impl Client {
                     }
                 }
                 () = sleep_until(self.next_send) => self.say_something().await,
+                () = sleep_until(self.next_move) => self.move_on().await,
                 () = stop.cancelled() => {}
             }
             self.tell_where_he_is();
+        }
+    }
+
+    /// Drops the connection and comes back at any node.
+    async fn move_on(&mut self) {
+        self.next_move = next_move(self.number);
+        if self.notes.calm.load(Ordering::SeqCst) {
+            return;
+        }
+        for room in 0..ROOMS.len() {
+            self.notes.checker.lock().left(self.id(), as_id(room));
+        }
+        let node = fastrand::usize(0..NODES);
+        self.session = connect(&self.nodes[node], &self.user).await;
+        // Whether these were taken is unknown: the same keys again.
+        let unanswered = std::mem::take(&mut self.on_their_way).into_values();
+        self.again.extend(unanswered.map(|sending| sending.message));
+        for room in 0..ROOMS.len() {
+            self.join(room).await;
         }
     }
 
@@ -165,7 +195,8 @@ impl Client {
                 let mut checker = self.notes.checker.lock();
                 checker.reset(self.id(), as_id(room), position.seq);
             }
-            Event::UserLeft { user, .. } if user.as_str() == person::NAME => {}
+            // Only these never leave.
+            Event::UserLeft { user, .. } if !user.as_str().starts_with("user") => {}
             Event::UserLeft { room, user, at_ms } => self.notes.note(self.number, |seen| {
                 seen.flickers.push(format!("{user} left {room} at {at_ms}"));
             }),
@@ -204,6 +235,11 @@ impl Client {
 
     async fn joined(&mut self, result: JoinResult) {
         let room = number_of(result.room.id.as_str());
+        if self.at[room].is_some() {
+            let harms = self.notes.harms(room);
+            assert!(result.recovered || harms > 0, "{}: {result:?}", self.number);
+            self.notes.note(self.number, |seen| seen.resumes += 1);
+        }
         {
             let mut checker = self.notes.checker.lock();
             if result.recovered {
@@ -230,9 +266,11 @@ impl Client {
         );
         self.at[room] = Some(entry.position);
         let message = said(entry);
-        self.notes.note(self.number, |seen| {
-            seen.heard[author(message) % NODES] += 1;
-        });
+        let author = author(message);
+        if author < STAYING {
+            self.notes
+                .note(self.number, |seen| seen.heard[author % NODES] += 1);
+        }
         let mut checker = self.notes.checker.lock();
         checker.observe(self.id(), as_id(room), entry.position.seq, message);
     }
@@ -250,6 +288,11 @@ pub(crate) fn said(entry: &Entry) -> u64 {
         } => text.parse().unwrap(),
         _ => panic!("nobody did that: {entry:?}"),
     }
+}
+
+fn next_move(client: usize) -> Instant {
+    let stays = if client < STAYING { 86_400_000 } else { 400 };
+    Instant::now() + Duration::from_millis(fastrand::u64(stays / 2..stays))
 }
 
 fn number_of(room: &str) -> usize {

@@ -12,8 +12,10 @@ use crate::cluster::NODES;
 
 /// Rooms that everybody is in: where one of them is harmed, the other one must not notice.
 pub(crate) const ROOMS: [&str; 2] = ["general", "lobby"];
-/// Clients of a run, spread over the nodes.
-pub(crate) const CLIENTS: usize = 6;
+/// Clients that stay where they are, spread over the nodes: the first ones.
+pub(crate) const STAYING: usize = 6;
+/// All clients. The others move from node to node and resume.
+pub(crate) const CLIENTS: usize = STAYING + 2;
 
 /// What all clients share.
 #[derive(Debug, Default)]
@@ -40,10 +42,11 @@ pub(crate) struct Seen {
     pub(crate) refused: u64,
     pub(crate) typed: u64,
     pub(crate) resets: [u64; ROOMS.len()],
-    /// Messages heard, by the node of who said it.
+    /// Messages heard of those who stay, by their node.
     pub(crate) heard: [u64; NODES],
-    /// Who was said to have left though nobody has.
+    /// Who was said to have left though he has not.
     pub(crate) flickers: Vec<String>,
+    pub(crate) resumes: u64,
 }
 
 /// What a sender was told.

@@ -3,12 +3,9 @@
 use chat_core::{Answer, Command, MessageKey, Outgoing, SendMessage, ServiceError, Session, Text};
 use chat_testkit::{make, within};
 
-use crate::cluster::Node;
+use crate::cluster::{Node, connect};
 use crate::notes::{CLIENTS, ROOMS};
 use crate::run::PATIENCE;
-
-/// His name. He comes and goes.
-pub(crate) const NAME: &str = "person";
 
 pub(crate) struct Person {
     session: Session,
@@ -19,7 +16,7 @@ impl Person {
     /// Somebody who has joined a room.
     pub(crate) async fn join(node: &Node, room: usize) -> Self {
         let mut person = Self {
-            session: node.connect(NAME).await,
+            session: connect(&node.service, "person").await,
             commands: 0,
         };
         let join = Command::Join {

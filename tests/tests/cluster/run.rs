@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::client::{Client, said};
 use crate::cluster::{NODES, Node, Settings};
 use crate::leftovers;
-use crate::notes::{CLIENTS, Notes, ROOMS, Seen};
+use crate::notes::{CLIENTS, Notes, ROOMS, STAYING, Seen};
 
 /// Longer than anything takes that is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,10 +69,8 @@ impl Run {
         let notes = Arc::new(Notes::default());
         let mut clients = Vec::new();
         for number in 0..CLIENTS {
-            // Some of them are the same people, on other nodes.
-            let user = format!("user{}", number % 4);
-            let session = nodes[node_of(number)].connect(&user).await;
-            let client = Client::new(Arc::clone(&notes), number, session);
+            let services = nodes.iter().map(|node: &Node| node.service.clone());
+            let client = Client::connect(Arc::clone(&notes), number, services.collect()).await;
             clients.push(tokio::spawn(client.live()));
         }
         Self {
@@ -106,7 +104,7 @@ impl Run {
         let before = self.seen();
         let what = format!("node {to} hears node {from}");
         self.until(&what, |now| {
-            let listeners = (0..CLIENTS).filter(|client| node_of(*client) == to);
+            let listeners = (0..STAYING).filter(|client| node_of(*client) == to);
             listeners
                 .into_iter()
                 .all(|client| now[client].heard[from] >= before[client].heard[from] + SOME)
@@ -126,7 +124,7 @@ impl Run {
     pub(crate) async fn is_acked(&self, node: usize) {
         let before = self.seen();
         self.until(&format!("node {node} acks"), |now| {
-            let senders = (0..CLIENTS).filter(|client| node_of(*client) == node);
+            let senders = (0..STAYING).filter(|client| node_of(*client) == node);
             senders
                 .into_iter()
                 .all(|client| now[client].acked >= before[client].acked + SOME)
@@ -138,7 +136,7 @@ impl Run {
     pub(crate) async fn is_refused(&self, node: usize) {
         let before = self.seen();
         self.until(&format!("node {node} is refused"), |now| {
-            let senders = (0..CLIENTS).filter(|client| node_of(*client) == node);
+            let senders = (0..STAYING).filter(|client| node_of(*client) == node);
             senders
                 .into_iter()
                 .all(|client| now[client].refused > before[client].refused)
@@ -148,16 +146,31 @@ impl Run {
 
     /// Nobody says anything more, and everybody has heard all of it; or they chat again.
     pub(crate) async fn everybody_is_silent(&self, silent: bool) {
-        self.notes.calm.store(silent, Ordering::SeqCst);
         if silent {
+            self.hush().await;
             self.is_settled().await;
+        } else {
+            self.notes.calm.store(false, Ordering::SeqCst);
         }
+    }
+
+    /// Nobody says anything more, and everybody stays where he is.
+    pub(crate) async fn hush(&self) {
+        self.notes.calm.store(true, Ordering::SeqCst);
+        self.until("all is acked", |seen| {
+            seen.iter().all(|seen| seen.unsent == 0)
+        })
+        .await;
     }
 
     /// Everybody was told so often that a room's log is gone.
     pub(crate) fn assert_resets(&self, room: usize, expected: u64) {
-        let resets: Vec<_> = self.seen().iter().map(|seen| seen.resets[room]).collect();
-        assert_eq!(resets, [expected; CLIENTS], "{}", ROOMS[room]);
+        let seen = self.seen();
+        let resets: Vec<_> = seen[..STAYING]
+            .iter()
+            .map(|seen| seen.resets[room])
+            .collect();
+        assert_eq!(resets, [expected; STAYING], "{}", ROOMS[room]);
     }
 
     /// Harms the logs of some rooms: what was sent before may be lost, and everybody may be told so.
@@ -205,16 +218,12 @@ impl Run {
         report
     }
 
-    /// Everything is acked, and everybody stands at the heads.
+    /// Everybody stands at the heads.
     async fn is_settled(&self) {
         let stands = |seen: &Seen, room: usize, head: &Head| {
             let head = head.position;
             seen.at[room].is_some_and(|at| (at.seq, at.id) == (head.seq, head.id))
         };
-        self.until("all is acked", |seen| {
-            seen.iter().all(|seen| seen.unsent == 0)
-        })
-        .await;
         for (room, name) in ROOMS.iter().enumerate() {
             let head = self.head(room).await;
             let what = format!("everybody stands at {head:?} in {name}");

@@ -1,6 +1,6 @@
 //! What a node knows of its own lease and rooms: a pure value.
 //!
-//! Invariant: `rooms` are those whose intent is in Redis under the present generation.
+//! Invariant: `rooms` are those whose intent was put into Redis under the present generation.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -105,10 +105,6 @@ impl Node {
         Some(name)
     }
 
-    pub(super) fn knows(&self, room: &RoomId) -> bool {
-        self.rooms.contains(room)
-    }
-
     /// The intent for a room is in Redis, under the generation of this name.
     pub(super) fn add_room(&mut self, name: &str, room: &RoomId) {
         if self.name().as_deref() != Some(name) {
@@ -193,7 +189,7 @@ mod tests {
         assert_eq!(renewed.len(), 99);
         assert!(!node.due.contains(&rooms[7]));
         node.add_room("another generation", &rooms[7]);
-        assert!(!node.knows(&rooms[7]));
+        assert!(!node.rooms.contains(&rooms[7]));
     }
 
     #[test]

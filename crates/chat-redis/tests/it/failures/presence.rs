@@ -194,6 +194,24 @@ async fn after_a_flush_every_node_comes_back_as_a_new_generation() {
 }
 
 #[tokio::test]
+async fn whoever_comes_between_a_flush_and_the_next_renewal_haunts_nobody() {
+    let server = Server::start().await;
+    let node = node(&server.url()).await;
+    let (r, alice, bob) = (room("r"), user("alice"), user("bob"));
+    node.presence.join(&r, &alice).await.unwrap();
+    server.run(&["FLUSHALL"]);
+    // Under a name whose lease is gone, in a room that it had entered.
+    node.presence.join(&r, &bob).await.unwrap();
+    assert_eq!(node.presence.renew().await, Ok(Lease::Renewed));
+    node.presence.join(&r, &alice).await.unwrap();
+    past_ttl(&[&node]).await;
+    node.presence.sweep().await.unwrap();
+    let page = node.presence.occupants(&r, None, 10).await.unwrap();
+    let there: Vec<_> = page.occupants.into_iter().map(|one| one.user).collect();
+    assert_eq!(there, [alice]);
+}
+
+#[tokio::test]
 async fn a_redis_that_was_stopped_for_longer_than_a_lease_sweeps_nobody() {
     let server = Server::start().await;
     let (a, b) = (node(&server.url()).await, node(&server.url()).await);
