@@ -12,7 +12,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -110,6 +111,8 @@ pub(crate) struct Inner {
     lanes: Lanes,
     connections: Connections,
     parts: Parts,
+    /// When the presence store was last found to have forgotten this node, and so perhaps others.
+    presence_shaken: Mutex<Option<Instant>>,
     timers: housekeeping::Timers,
     signals: dispatcher::Signals,
     unannounced: lanes::Unannounced,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -146,6 +146,7 @@ impl ChatServiceBuilder {
             lanes,
             connections: RwLock::new(HashMap::new()),
             parts: Parts::default(),
+            presence_shaken: Mutex::default(),
             timers,
             signals,
             unannounced: Unannounced::default(),

@@ -172,6 +172,7 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
                 inner.set_part(Part::Presence, false);
                 if lease == Lease::Renewed {
                     if !first {
+                        *inner.presence_shaken.lock() = Some(Instant::now());
                         tracing::warn!("the node's lease had ended: everybody is registered again");
                     }
                     // Also at first: who joined before it may have been swept for want of a lease.

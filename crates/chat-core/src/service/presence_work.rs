@@ -58,8 +58,20 @@ impl Inner {
         }
     }
 
+    /// Whether nodes may still be registering their people again: who is missing in the store need
+    /// not be gone.
+    fn is_presence_shaken(&self) -> bool {
+        let shaken = *self.presence_shaken.lock();
+        shaken.is_some_and(|since| since.elapsed() < self.limits.node_ttl)
+    }
+
     /// Reads a room's occupants again and tells the differences.
     pub(super) async fn refresh_roster(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if self.is_presence_shaken() {
+            // A later renewal takes it up; told now, everybody who is not back yet would flicker.
+            room.state.lock().is_roster_stale = true;
+            return;
+        }
         let signals = {
             let state = room.state.lock();
             if state.feed.is_none() {

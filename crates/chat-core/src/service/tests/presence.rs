@@ -105,3 +105,60 @@ async fn typing_reaches_the_others_and_ends_by_itself() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert!(has_event(&bob.waiting().await, is(false)));
 }
+
+/// A store of which the test says who is there, and when it has forgotten this node.
+fn scripted_presence(
+    there: &Arc<Mutex<Vec<&'static str>>>,
+    lease: &Arc<Mutex<Lease>>,
+) -> MockPresence {
+    let mut mock = MockPresence::new();
+    let lease = Arc::clone(lease);
+    mock.expect_renew()
+        .returning(move || Ok(std::mem::replace(&mut *lease.lock(), Lease::Held)));
+    let there = Arc::clone(there);
+    mock.expect_occupants().returning(move |_, _, _| {
+        let occupant = |name: &&str| crate::presence::Occupant {
+            user: user(name),
+            since_ms: 1,
+        };
+        let occupants: Vec<_> = there.lock().iter().map(occupant).collect();
+        Ok(OccupantPage {
+            count: occupants.len() as u64,
+            occupants,
+            cursor: None,
+        })
+    });
+    mock.expect_reach().return_const(Reach::Process);
+    mock.expect_sweep().returning(|| Ok(Vec::new()));
+    mock.expect_registered().returning(|_| Ok(Vec::new()));
+    mock.expect_join().returning(|_, _| {
+        Ok(Change {
+            edge: false,
+            count: 2,
+            at_ms: 1,
+            announced: true,
+        })
+    });
+    mock
+}
+
+/// All nodes come back to a store that was emptied, one after another.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_missing_in_a_store_that_forgot_everybody_is_given_time_to_come_back() {
+    let there = Arc::new(Mutex::new(vec!["alice", "bob"]));
+    let lease = Arc::new(Mutex::new(Lease::Renewed));
+    let presence = scripted_presence(&there, &lease);
+    let (wire, limits) = (Wire::default(), Limits::default());
+    let node = Node::start(&wire, mock_log(&Log::default()), presence, limits.clone());
+    let mut alice = node.connect("alice").await;
+    alice.join(None).await;
+    tokio::time::sleep(limits.node_ttl).await;
+    let _ = alice.waiting().await;
+    (*there.lock(), *lease.lock()) = (vec!["alice"], Lease::Renewed);
+    tokio::time::sleep(limits.node_ttl / 2).await;
+    let topic = Topic::Room(room());
+    assert!(node.broker.send(PubSubEvent::Gap { topic }));
+    assert!(!has_event(&alice.waiting().await, is_left), "too early");
+    tokio::time::sleep(limits.node_ttl * 2).await;
+    assert!(has_event(&alice.waiting().await, is_left), "told at last");
+}
