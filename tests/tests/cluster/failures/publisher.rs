@@ -67,12 +67,15 @@ fn what_reached_the_log_unanswered_is_not_doubled_by_the_retry() {
         let pool = &run.nodes[MUTE].link.pool;
         let mut person = Person::join(&run.nodes[MUTE], 0).await;
         person.send(0, message(1)).await.unwrap();
+        // Whatever fails before him would take the connection with it.
+        run.everybody_is_silent(true).await;
         pool.slow_down_answers(WAY_BACK);
         let unanswered = person.send(0, message(2)).await;
         assert!(unanswered.unwrap_err().is_retryable());
-        is_refused_but_hears(run).await;
         let entries = run.entries(0).await;
         assert!(entries.iter().any(|entry| said(entry) == message(2)));
+        run.everybody_is_silent(false).await;
+        is_refused_but_hears(run).await;
         pool.slow_down_answers(Duration::ZERO);
         let again = person.send(0, message(2)).await;
         assert!(
@@ -94,9 +97,11 @@ fn an_append_that_arrives_late_does_not_act() {
         let node = &run.nodes[MUTE];
         let mut person = Person::join(node, 0).await;
         person.send(0, message(1)).await.unwrap();
+        run.everybody_is_silent(true).await;
         node.link.pool.slow_down(ONE_WAY);
         let late = person.send(0, message(2)).await;
         assert!(late.unwrap_err().is_retryable());
+        run.everybody_is_silent(false).await;
         node.link.pool.slow_down(Duration::ZERO);
         run.is_acked(MUTE).await;
         let next = person.send(0, message(3)).await;
