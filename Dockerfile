@@ -14,6 +14,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="chat-server" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# Whom a Redis behind TLS is trusted by; SSL_CERT_FILE names others.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin chat
 COPY --from=build /out/chat-server /usr/local/bin/chat-server
 USER chat

@@ -5,6 +5,7 @@
 # Each line: what is looked for, the Debian or Ubuntu package that has it.
 TOOLS='cc build-essential
 redis-server redis-server
+openssl openssl
 postgres postgresql
 chromium chromium
 chromedriver chromium-driver

@@ -35,14 +35,27 @@ impl RedisUrl {
     }
 
     pub(crate) fn connection_info(&self) -> Result<ConnectionInfo, ConfigError> {
-        if self.0.starts_with("rediss://") {
+        if self.0.starts_with("rediss://") || self.0.starts_with("valkeys://") {
+            #[cfg(not(feature = "tls"))]
             return Err(ConfigError::NoTls(self.to_string()));
+            #[cfg(feature = "tls")]
+            have_cryptography();
         }
         self.0
             .as_str()
             .into_connection_info()
             // The cause may repeat the password.
             .map_err(|_| ConfigError::Url(self.to_string()))
+    }
+}
+
+/// The driver panics at its first connection where a process has not chosen who does its
+/// cryptography. A choice that was made before stands.
+#[cfg(feature = "tls")]
+fn have_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error means that somebody else was faster, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 
@@ -173,6 +186,11 @@ mod tests {
         assert!(!shown.contains("s3cr") && !shown.contains("joe"), "{shown}");
         let wrong = RedisConfig::new("http://joe:secret@host").unwrap_err();
         assert!(!wrong.to_string().contains("secret"), "{wrong}");
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn an_address_with_tls_is_refused_by_a_build_without() {
         let tls = RedisConfig::new("rediss://joe:secret@host").unwrap_err();
         assert_eq!(tls, ConfigError::NoTls("rediss://…@host".to_owned()));
     }
