@@ -194,6 +194,11 @@ impl Inner {
         self.spawn(async move {
             let rooms = inner.rooms.all();
             inner.compare(&rooms).await;
+            // At once: a store that was rolled back believes in people whom nobody looks for any
+            // more when the room is given up.
+            for room in &rooms {
+                inner.correct_attendance(room).await;
+            }
             // Whoever died during the cut is swept by then; before it, rosters would flicker.
             tokio::time::sleep(inner.limits.node_ttl).await;
             for room in rooms {

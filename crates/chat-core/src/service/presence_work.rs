@@ -58,6 +58,16 @@ impl Inner {
         }
     }
 
+    /// Compares whom the store believes here with who is here, and mends both ways.
+    pub(super) async fn correct_attendance(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        let Ok(registered) = self.presence.registered(&room.id).await else {
+            room.state.lock().is_roster_stale = true;
+            return;
+        };
+        room.state.lock().attendance.correct(&registered);
+        self.attend(room);
+    }
+
     /// Whether nodes may still be registering their people again: who is missing in the store need
     /// not be gone.
     fn is_presence_shaken(&self) -> bool {
@@ -83,10 +93,7 @@ impl Inner {
             room.state.lock().is_roster_stale = true;
             return;
         };
-        if let Ok(registered) = self.presence.registered(&room.id).await {
-            room.state.lock().attendance.correct(&registered);
-            self.attend(room);
-        }
+        self.correct_attendance(room).await;
         let now_ms = self.clock.now_ms();
         let mut state = room.state.lock();
         let was_complete = state.roster.is_complete();

@@ -162,3 +162,51 @@ async fn whoever_is_missing_in_a_store_that_forgot_everybody_is_given_time_to_co
     tokio::time::sleep(limits.node_ttl * 2).await;
     assert!(has_event(&alice.waiting().await, is_left), "told at last");
 }
+
+/// A store that was rolled back with the broker: it has somebody who has left since.
+#[tokio::test(start_paused = true)]
+async fn a_restored_link_ends_whoever_the_store_wrongly_believes_here() {
+    let ghosts = Counts::default();
+    let mut presence = MockPresence::new();
+    let registered = Arc::clone(&ghosts);
+    presence.expect_registered().returning(move |_| {
+        let users = registered.lock();
+        Ok(users.keys().map(|(_, user)| user.clone()).collect())
+    });
+    let left = Arc::clone(&ghosts);
+    presence.expect_leave().returning(move |room, user| {
+        left.lock().remove(&(room.clone(), user.clone()));
+        Ok(Change {
+            edge: true,
+            count: 0,
+            at_ms: 1,
+            announced: true,
+        })
+    });
+    presence.expect_reach().return_const(Reach::Process);
+    presence.expect_renew().returning(|| Ok(Lease::Held));
+    presence.expect_sweep().returning(|| Ok(Vec::new()));
+    presence.expect_join().returning(|_, _| {
+        Ok(Change {
+            edge: true,
+            count: 1,
+            at_ms: 1,
+            announced: true,
+        })
+    });
+    presence
+        .expect_occupants()
+        .returning(|_, _, _| Ok(OccupantPage::default()));
+    let log = mock_log(&Log::default());
+    let node = Node::start(&Wire::default(), log, presence, Limits::default());
+    let mut alice = node.connect("alice").await;
+    alice.join(None).await;
+    settle().await;
+    ghosts
+        .lock()
+        .insert((room(), user("bob")), BTreeSet::default());
+    assert!(node.broker.send(PubSubEvent::Lost));
+    assert!(node.broker.send(PubSubEvent::Restored));
+    settle().await;
+    assert!(ghosts.lock().is_empty(), "counted out at once");
+}
