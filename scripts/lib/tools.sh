@@ -8,7 +8,6 @@ redis-server redis-server
 openssl openssl
 postgres postgresql
 chromium chromium
-chromedriver chromium-driver
 node nodejs'
 
 has_tool() {
@@ -65,7 +64,7 @@ ensure_tools() {
     if [ "${#missing[@]}" != 0 ]; then
         echo "The tests start programs that this machine lacks. Please install them:" >&2
         echo "    sudo apt-get install ${missing[*]}" >&2
-        echo "(elsewhere: redis or valkey, PostgreSQL, Chromium with chromedriver, Node.js 18+)" >&2
+        echo "(elsewhere: redis or valkey, PostgreSQL, Chromium, Node.js 18+)" >&2
         return 1
     fi
 }
