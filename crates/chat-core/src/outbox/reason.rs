@@ -1,8 +1,9 @@
 //! Why connections are closed; what clients are told of it is the protocol's.
 
 /// Why the server closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
+#[error("the server closes the connection: {}", self.as_str())]
 pub enum CloseReason {
     /// The node is going away.
     GoingAway,
