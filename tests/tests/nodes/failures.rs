@@ -1,5 +1,8 @@
 //! What happens to people when a node dies, stands still, comes too early or is replaced.
 
+mod crowd;
+mod sweeper;
+
 use std::collections::BTreeSet;
 
 use chat_core::UserId;
@@ -140,4 +143,11 @@ async fn two_clusters_on_one_redis_do_not_hear_each_other() {
     alice.until_said("for us").await;
     assert_eq!(eve.say("for them").await.seq, 1, "a room of its own");
     eve.until_said("for them").await;
+}
+
+/// A count out of a node's metrics.
+fn metric(node: &ServerProcess, name: &str) -> usize {
+    let metrics = node.get("/metrics").body;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.map_or(0, |value| value.trim().parse().expect("a count"))
 }
