@@ -3,6 +3,15 @@
 //! Values stay text here, so that the configuration can report every mistake at once, whichever
 //! of flag, environment or file made it.
 
+#![cfg_attr(
+    doc,
+    allow(
+        rustdoc::bare_urls,
+        rustdoc::broken_intra_doc_links,
+        reason = "these comments are the help of the command line, which is read as it is"
+    )
+)]
+
 use clap::{Parser, Subcommand};
 
 /// What an address without a value after `--redis` means.
