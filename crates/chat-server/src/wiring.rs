@@ -17,6 +17,10 @@ use crate::config::Config;
 /// How often a Redis that is away at the start is asked again.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the first look at Redis may hold up the start: nothing is served before it, not even
+/// the probes. A Redis that needs longer is waited for like one that is away.
+const FIRST_CHECK: Duration = Duration::from_secs(1);
+
 /// Why the parts do not make a server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +64,9 @@ async fn on_redis(
     metrics: Metrics,
 ) -> Result<(ChatService, Unusable), WiringError> {
     let redis = redis_config(config, url)?;
-    let unusable: Unusable = match checked(&redis).await {
+    let mut first = redis.clone();
+    first.command_timeout = first.command_timeout.min(FIRST_CHECK);
+    let unusable: Unusable = match checked(&first).await {
         Ok(()) => Box::pin(pending()),
         // The order of starts does not matter: not ready until it is there.
         Err(error) if error.is_retryable() => {
