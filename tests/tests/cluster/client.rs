@@ -105,7 +105,13 @@ impl Client {
     /// Drops the connection and comes back at any node.
     async fn move_on(&mut self) {
         self.next_move = next_move(self.number);
+        let joined = self.notes.of(self.number).joined;
+        // Said before he looks whether all are to stay: whoever asked for that sees the one or the
+        // other.
+        self.notes
+            .note(self.number, |seen| seen.joined = Default::default());
         if self.notes.calm.load(Ordering::SeqCst) {
+            self.notes.note(self.number, |seen| seen.joined = joined);
             return;
         }
         for room in 0..ROOMS.len() {
@@ -139,7 +145,13 @@ impl Client {
 
     async fn say_something(&mut self) {
         self.next_send = Instant::now() + Duration::from_millis(fastrand::u64(20..60));
-        let has_joined = self.at.iter().all(Option::is_some);
+        // In a store that was emptied a room that he has not joined yet does not exist.
+        let has_joined = self
+            .notes
+            .of(self.number)
+            .joined
+            .iter()
+            .all(|joined| *joined);
         if !has_joined || self.on_their_way.len() >= IN_FLIGHT {
             return;
         }
@@ -252,8 +264,10 @@ impl Client {
         result.missed().for_each(|entry| self.observe(entry));
         self.at[room] = Some(result.position);
         if result.more {
-            self.join(room).await;
+            return self.join(room).await;
         }
+        self.notes
+            .note(self.number, |seen| seen.joined[room] = true);
     }
 
     fn observe(&mut self, entry: &Entry) {

@@ -35,6 +35,8 @@ pub(crate) struct Notes {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) at: [Option<Position>; ROOMS.len()],
+    /// Whether he has joined, and is not on his way to another node.
+    pub(crate) joined: [bool; ROOMS.len()],
     /// Messages that were not acked yet.
     pub(crate) unsent: usize,
     pub(crate) acked: u64,

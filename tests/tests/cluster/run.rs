@@ -157,8 +157,9 @@ impl Run {
     /// Nobody says anything more, and everybody stays where he is.
     pub(crate) async fn hush(&self) {
         self.notes.calm.store(true, Ordering::SeqCst);
-        self.until("all is acked", |seen| {
-            seen.iter().all(|seen| seen.unsent == 0)
+        self.until("all is acked and nobody is on his way", |seen| {
+            seen.iter()
+                .all(|seen| seen.unsent == 0 && seen.joined.iter().all(|joined| *joined))
         })
         .await;
     }
