@@ -33,7 +33,7 @@ pub(crate) struct Client {
     at: [Option<Position>; ROOMS.len()],
     made: u64,
     /// To be sent again.
-    again: VecDeque<u64>,
+    again: VecDeque<Sending>,
     /// Commands that are not answered yet.
     on_their_way: BTreeMap<u64, Sending>,
     commands: u64,
@@ -43,6 +43,7 @@ pub(crate) struct Client {
 struct Sending {
     message: u64,
     is_first: bool,
+    /// Of its room, when it was first sent: an answer may speak of that attempt.
     harms: u32,
 }
 
@@ -120,8 +121,8 @@ impl Client {
         let node = fastrand::usize(0..NODES);
         self.session = connect(&self.nodes[node], &self.user).await;
         // Whether these were taken is unknown: the same keys again.
-        let unanswered = std::mem::take(&mut self.on_their_way).into_values();
-        self.again.extend(unanswered.map(|sending| sending.message));
+        let unanswered = std::mem::take(&mut self.on_their_way);
+        self.again.extend(unanswered.into_values());
         for room in 0..ROOMS.len() {
             self.join(room).await;
         }
@@ -155,21 +156,23 @@ impl Client {
         if !has_joined || self.on_their_way.len() >= IN_FLIGHT {
             return;
         }
-        let (message, is_first) = match self.again.pop_front() {
-            Some(message) => (message, false),
+        let sending = match self.again.pop_front() {
+            Some(sending) => Sending {
+                is_first: false,
+                ..sending
+            },
             None if self.notes.calm.load(Ordering::SeqCst) => return,
             None => {
                 self.made += 1;
-                (self.made, true)
+                Sending {
+                    message: self.made,
+                    is_first: true,
+                    harms: self.notes.harms(room_of(self.made)),
+                }
             }
         };
-        let room = room_of(message);
+        let (message, room) = (sending.message, room_of(sending.message));
         self.commands += 1;
-        let sending = Sending {
-            message,
-            is_first,
-            harms: self.notes.harms(room),
-        };
         self.on_their_way.insert(self.commands, sending);
         self.tell_where_he_is();
         let send = SendMessage {
@@ -241,7 +244,7 @@ impl Client {
             return self.join(usize::try_from(id).unwrap()).await;
         }
         let sending = self.on_their_way.remove(&id).expect("answered once");
-        self.again.push_back(sending.message);
+        self.again.push_back(sending);
         self.notes.note(self.number, |seen| seen.refused += 1);
     }
 
