@@ -48,7 +48,10 @@ pub use authenticator::{
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use command::{Command, Hello, SendMessage, Status};
-pub use directory::{Directory, DirectoryError};
+pub use directory::{
+    Authority, Created, Directory, DirectoryError, Edited, Marker, MemberPage, Membership,
+    Memberships, NewRoom, RoomEdit, RoomPage,
+};
 pub use entry::{Entry, EntryBody, EntryHeader};
 pub use error::ServiceError;
 pub use event::{CODECS, Delivery, Event, Notification, Part, ResetReason};
@@ -69,11 +72,11 @@ pub use pubsub::{
 pub use reach::Reach;
 pub use room::{Access, Member, Role, Room, RoomChange, RoomKind};
 pub use room_log::{
-    AppendCall, AppendError, Appended, Head, Idempotency, NewEntry, Page, PageFrom, Precondition,
-    ReadAfter, ReadError, RoomLog, Stored,
+    AppendCall, AppendError, Appended, Digest, Head, Idempotency, NewEntry, Page, PageFrom,
+    Precondition, ReadAfter, ReadError, RoomLog, Stored, Unread,
 };
 pub use service::{BuildError, ChatService, ChatServiceBuilder, Health, Session};
-pub use signal::{Arrival, Signal, Typing};
+pub use signal::{Arrival, Marked, Read, Signal, Typing};
 pub use topic::{Topic, TopicError};
 
 /// Mocks of every seam, for tests of crates that use them.

@@ -27,6 +27,8 @@ pub const MENTIONS_MAX: usize = 50;
 pub const READ_ENTRIES_MAX: usize = 500;
 /// Most bytes that one read of a log returns, counted as stored; at least one entry always is.
 pub const READ_BYTES_MAX: usize = 256 * 1024;
+/// Unread messages of a room are counted up to this: nobody reads a longer number.
+pub const UNREAD_MAX: u32 = 999;
 /// Most messages of one page of history.
 pub const PAGE_MAX: usize = 200;
 /// Most bytes of a page of history, counted as the client gets them: with all else that may be in

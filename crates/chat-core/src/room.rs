@@ -46,6 +46,8 @@ pub struct Room {
     pub created_at_ms: Millis,
     /// Counts up with every change of the room or its members.
     pub version: u64,
+    /// How many members it has.
+    pub member_count: u64,
 }
 
 /// One user's standing in a room.
@@ -60,6 +62,10 @@ pub struct Member {
 /// What one logged step changes in a room: only what is present.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomChange {
+    /// The room's version after it. Steps may be logged in another order than they were made:
+    /// whoever keeps facts takes over only what is newer.
+    #[serde(rename = "v", default, skip_serializing_if = "is_zero")]
+    pub version: u64,
     /// The new name.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -78,6 +84,26 @@ pub struct RoomChange {
     /// Whose role is now which.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Member>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(version: &u64) -> bool {
+    *version == 0
+}
+
+impl RoomChange {
+    /// Whether nothing is different.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let facts = self.name.is_none() && self.topic.is_none() && self.slow_mode_s.is_none();
+        facts
+            && self.members_added.is_empty()
+            && self.members_removed.is_empty()
+            && self.roles.is_empty()
+    }
 }
 
 /// What one user may know of a room: the room, and his role if he is a member.

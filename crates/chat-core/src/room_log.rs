@@ -12,6 +12,10 @@ use crate::message::{Message, Millis};
 use crate::position::Position;
 use crate::reach::Reach;
 
+mod unread;
+
+pub use unread::{Digest, Unread};
+
 /// What an ack means: where the entry is kept once it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stored {
@@ -251,6 +255,10 @@ impl Page {
 /// 15. `announced_entries_reach_subscribers`: of the `PubSub` that the log was built on.
 /// 16. `a_lost_log_opens_a_new_epoch`: when head and entries are gone, seq starts at 1 and the epoch
 ///    is another one.
+/// 17. `digests_say_what_stands`: of the newest messages, as pages have them.
+/// 18. `counts_what_is_unread`: messages by others, not deleted, above the given seq and above the
+///    user's own last message, up to [`crate::limits::UNREAD_MAX`]; of these those that mention
+///    him; and the newest message, deleted or not.
 ///
 /// # Not promised
 /// That a page and an earlier read agree: messages change.
@@ -292,6 +300,36 @@ pub trait RoomLog: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`]
     async fn message(&self, room: &RoomId, id: MessageId) -> Result<Option<Message>, ReadError>;
+
+    /// What counting needs of the newest `max` messages, in seq order.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    async fn digests(&self, room: &RoomId, max: usize) -> Result<Vec<Digest>, ReadError> {
+        unread::digests(
+            |before, max| self.page(room, PageFrom::Before(before), max),
+            max,
+        )
+        .await
+    }
+
+    /// What a user has not read of many rooms, each with the seq up to which he has, in the order
+    /// asked; and their newest messages.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    async fn unread(
+        &self,
+        user: &UserId,
+        rooms: &[(RoomId, u64)],
+    ) -> Result<Vec<Unread>, ReadError> {
+        let mut all = Vec::with_capacity(rooms.len());
+        for (room, read) in rooms {
+            let page = |before, max| self.page(room, PageFrom::Before(before), max);
+            all.push(unread::unread(page, user, *read).await?);
+        }
+        Ok(all)
+    }
 
     /// Where the logs of many rooms stand, in the order asked; `None` for a room without a log.
     ///

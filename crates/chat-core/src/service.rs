@@ -3,7 +3,7 @@
 //! # Layout
 //! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning
 //! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
-//!   ends to serve it
+//!   ends to serve it; `users` are those who are connected here
 //! - out: `send` makes entries, `lanes` append them in order
 //! - in: `dispatcher` takes what the broker brings, `catch_up` reads what it did not bring
 //! - `join` lets a connection in while messages flow, told what it `missed`
@@ -44,6 +44,7 @@ mod tail;
 mod join;
 mod missed;
 mod rooms;
+mod users;
 
 mod lanes;
 mod send;
@@ -60,6 +61,7 @@ use connection::Connection;
 use health::Parts;
 use lanes::Lanes;
 use rooms::Rooms;
+use users::Users;
 
 pub use builder::{BuildError, ChatServiceBuilder};
 pub use health::Health;
@@ -108,6 +110,7 @@ pub(crate) struct Inner {
     authenticator: Arc<dyn Authenticator>,
     clock: Arc<dyn Clock>,
     rooms: Rooms,
+    users: Users,
     lanes: Lanes,
     connections: Connections,
     parts: Parts,
@@ -183,6 +186,7 @@ impl ChatService {
             inner.check_place(connections.len())?;
             connections.insert(connection.id, Arc::clone(&connection));
         }
+        inner.add_user(&connection);
         inner.metrics.connects.inc();
         inner.metrics.connections.inc();
         Ok(Session::new(Arc::clone(inner), connection))

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
+use crate::ids::{RoomId, UserId};
 use crate::message::Millis;
 
 /// Something that no log keeps.
@@ -16,6 +16,13 @@ pub enum Signal {
     UserLeft(Arrival),
     /// Somebody types, or stopped.
     Typing(Typing),
+    /// On a user's topic: his memberships changed, he became a member of this room or ceased to be
+    /// one. A hint: what is true is in the directory.
+    Membership(RoomId),
+    /// On a user's topic: one of his connections has read up to here.
+    Marked(Marked),
+    /// On a room's topic: somebody has read up to here.
+    Read(Read),
     /// A node asks its own topic whether its subscriber still hears.
     Probe(u64),
     /// Of a newer version.
@@ -34,6 +41,34 @@ pub struct Arrival {
     /// How many users are in the room after it.
     #[serde(rename = "c")]
     pub count: u64,
+}
+
+/// Where a user's read marker stands in one of his rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// In which room.
+    #[serde(rename = "r")]
+    pub room: RoomId,
+    /// In which epoch.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// Up to which seq.
+    #[serde(rename = "s")]
+    pub seq: u64,
+}
+
+/// Somebody who has read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// Who.
+    #[serde(rename = "u")]
+    pub user: UserId,
+    /// Up to which seq.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// When.
+    #[serde(rename = "a")]
+    pub at_ms: Millis,
 }
 
 /// Somebody who types, or stopped.

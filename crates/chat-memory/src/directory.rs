@@ -50,6 +50,7 @@ impl Entry {
                 slow_mode_s: 0,
                 created_at_ms,
                 version: 1,
+                member_count: 0,
             },
             members: HashMap::new(),
         }
@@ -57,7 +58,10 @@ impl Entry {
 
     fn access(&self, user: &UserId) -> Access {
         Access {
-            room: self.room.clone(),
+            room: Room {
+                member_count: self.members.len() as u64,
+                ..self.room.clone()
+            },
             role: self.members.get(user).copied(),
         }
     }

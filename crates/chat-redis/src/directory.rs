@@ -123,6 +123,7 @@ fn access(room: &RoomId, facts: Value, standing: Value) -> Result<Option<Access>
             slow_mode_s: slow_mode_s.unwrap_or(0),
             created_at_ms: number("created_at").unwrap_or(0),
             version: number("version").unwrap_or(1),
+            member_count: number("members").unwrap_or(0),
         },
         role: standing.map(|standing| role(&standing)).transpose()?,
     }))

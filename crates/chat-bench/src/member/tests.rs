@@ -131,6 +131,7 @@ impl Script {
                 slow_mode_s: 0,
                 created_at_ms: 1,
                 version: 1,
+                member_count: 1,
             },
             position: position(head),
             recovered,

@@ -27,6 +27,9 @@ mod kind {
     pub(super) const USER_LEFT: u8 = 65;
     pub(super) const TYPING: u8 = 66;
     pub(super) const PROBE: u8 = 67;
+    pub(super) const MEMBERSHIP: u8 = 68;
+    pub(super) const MARKED: u8 = 69;
+    pub(super) const READ: u8 = 70;
 }
 
 /// The tail as it is on the wire.
@@ -116,6 +119,9 @@ impl Tail<'_> {
             Signal::UserLeft(arrival) => (kind::USER_LEFT, to_map(arrival)),
             Signal::Typing(typing) => (kind::TYPING, to_map(typing)),
             Signal::Probe(nonce) => (kind::PROBE, to_map(nonce)),
+            Signal::Membership(room) => (kind::MEMBERSHIP, to_map(room)),
+            Signal::Marked(marked) => (kind::MARKED, to_map(marked)),
+            Signal::Read(read) => (kind::READ, to_map(read)),
             Signal::Unknown(kind) => (*kind, Vec::new()),
         };
         let topic = topic.to_string().into();
@@ -195,6 +201,9 @@ impl Tail<'_> {
             kind::USER_LEFT => from_map(&self.body).map(Signal::UserLeft),
             kind::TYPING => from_map(&self.body).map(Signal::Typing),
             kind::PROBE => from_map(&self.body).map(Signal::Probe),
+            kind::MEMBERSHIP => from_map(&self.body).map(Signal::Membership),
+            kind::MARKED => from_map(&self.body).map(Signal::Marked),
+            kind::READ => from_map(&self.body).map(Signal::Read),
             kind => Ok(Signal::Unknown(kind)),
         };
         known.unwrap_or(Signal::Unknown(self.kind))

@@ -5,6 +5,7 @@ use crate::ids::MessageId;
 use crate::message::{Emoji, Meta, Text};
 use crate::room::RoomChange;
 use crate::signal::{Arrival, Typing};
+use crate::signal::{Marked, Read};
 
 fn room() -> RoomId {
     RoomId::new("general").unwrap()
@@ -90,6 +91,17 @@ fn every_signal_survives_the_wire() {
             active: true,
         }),
         Signal::Probe(7),
+        Signal::Membership(room()),
+        Signal::Marked(Marked {
+            room: room(),
+            epoch: 1 << 63,
+            seq: 9,
+        }),
+        Signal::Read(Read {
+            user: user(),
+            seq: 9,
+            at_ms: 5,
+        }),
     ] {
         let bytes = encode_signal(origin, &Topic::Room(room()), &signal);
         let envelope = decode(&Topic::Room(room()), &bytes).unwrap();

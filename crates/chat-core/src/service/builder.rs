@@ -21,6 +21,7 @@ use crate::room_log::RoomLog;
 use crate::service::health::Parts;
 use crate::service::lanes::{Lanes, Unannounced};
 use crate::service::rooms::Rooms;
+use crate::service::users::Users;
 use crate::service::{ChatService, Inner, dispatcher, housekeeping, lanes};
 
 /// Why an engine cannot be put together like this.
@@ -136,6 +137,7 @@ impl ChatServiceBuilder {
             instance: self.instance,
             metrics: self.metrics.unwrap_or_else(Metrics::unregistered),
             rooms: Rooms::new(&self.limits),
+            users: Users::default(),
             limits: self.limits,
             pubsub: self.pubsub,
             presence: self.presence,

@@ -244,7 +244,8 @@ impl RoomState {
                 self.tell_roster(told, Event::UserLeft { room, user, at_ms }, metrics);
             }
             Signal::Typing(typing) => return self.take_typing(typing, metrics),
-            Signal::Probe(_) => {}
+            // Not of a room, or not yet told to anybody.
+            Signal::Probe(_) | Signal::Membership(_) | Signal::Marked(_) | Signal::Read(_) => {}
             Signal::Unknown(_) => {
                 metrics.unknown_kinds.inc();
             }

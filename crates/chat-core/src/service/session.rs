@@ -105,6 +105,7 @@ impl Drop for Session {
         self.connection.outbox.close(CloseReason::Gone);
         self.inner.connections.write().remove(&self.connection.id);
         self.inner.metrics.connections.dec();
+        self.inner.remove_user(&self.connection);
         for room in self.connection.end() {
             self.inner.leave_room(&self.connection, &room, true);
         }

@@ -167,6 +167,7 @@ fn mock_directory() -> MockDirectory {
             slow_mode_s: 0,
             created_at_ms: 1,
             version: 1,
+            member_count: 1,
         },
         role: None,
     };

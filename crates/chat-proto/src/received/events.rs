@@ -192,6 +192,9 @@ pub enum Change {
         topic: Option<String>,
         /// The new slow mode, in seconds.
         slow_mode_s: Option<u32>,
+        /// The room's version after it: facts are taken over only if it is newer.
+        #[serde(default)]
+        version: u64,
         /// Who became a member.
         #[serde(default)]
         members_added: Vec<UserId>,

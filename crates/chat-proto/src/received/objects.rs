@@ -78,6 +78,9 @@ pub struct Room {
     pub created_at_ms: Millis,
     /// Counts up with every change.
     pub version: u64,
+    /// How many members it has.
+    #[serde(default)]
+    pub member_count: u64,
 }
 
 /// A user in a room.

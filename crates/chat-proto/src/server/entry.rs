@@ -91,6 +91,9 @@ fn write_change(to: &mut Object<'_>, change: &RoomChange) {
     to.optional("name", change.name.as_deref());
     to.optional("topic", change.topic.as_deref());
     to.optional("slow_mode_s", change.slow_mode_s);
+    if change.version > 0 {
+        to.scalar("version", &change.version);
+    }
     to.some_texts("members_added", &change.members_added);
     to.some_texts("members_removed", &change.members_removed);
     if !change.roles.is_empty() {

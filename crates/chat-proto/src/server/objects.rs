@@ -119,6 +119,7 @@ pub(super) fn write_room(to: &mut Object<'_>, room: &Room) {
     to.scalar("slow_mode_s", &room.slow_mode_s);
     to.scalar("created_at_ms", &room.created_at_ms);
     to.scalar("version", &room.version);
+    to.scalar("member_count", &room.member_count);
 }
 
 pub(super) fn write_occupants(out: &mut Out, occupants: &[Occupant]) {

@@ -220,6 +220,7 @@ fn entries() -> Vec<(&'static str, Said)> {
         mentions,
     };
     let change = RoomChange {
+        version: 9,
         name: Some("General".into()),
         topic: Some(String::new()),
         slow_mode_s: Some(5),

@@ -45,6 +45,7 @@ pub(crate) fn room() -> Room {
         slow_mode_s: 0,
         created_at_ms: AT_MS - 1000,
         version: 3,
+        member_count: 2,
     }
 }
 

@@ -228,17 +228,40 @@ fn message(number: usize) -> SendMessage {
 async fn a_room_is_subscribed_on_first_need_and_given_up_after_the_last() {
     let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
     let node = Node::of(&wire, &log, &counts);
+    let topic = Topic::Room(room());
+    let is_subscribed = || node.subscribed.lock().contains(&topic);
     let mut alice = node.connect("alice").await;
-    assert!(node.subscribed.lock().is_empty());
+    assert!(!is_subscribed());
     alice.join(None).await;
-    assert_eq!(*node.subscribed.lock(), vec![Topic::Room(room())]);
+    assert!(is_subscribed());
     alice.command(Command::Leave { room: room() }).await;
     settle().await;
-    assert_eq!(node.subscribed.lock().len(), 1, "kept for a while");
+    assert!(is_subscribed(), "kept for a while");
     tokio::time::sleep(node.service.limits().unsubscribe_delay * 3).await;
-    assert!(node.subscribed.lock().is_empty());
+    assert!(!is_subscribed());
     alice.join(None).await;
-    assert_eq!(node.subscribed.lock().len(), 1, "and again");
+    assert!(is_subscribed(), "and again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_concerns_a_user_is_listened_to_while_he_is_connected() {
+    let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+    let node = Node::of(&wire, &log, &counts);
+    let topic = Topic::User(user("alice"));
+    let is_subscribed = || node.subscribed.lock().contains(&topic);
+    let first = node.connect("alice").await;
+    let second = node.connect("alice").await;
+    settle().await;
+    assert!(is_subscribed());
+    drop(first);
+    settle().await;
+    assert!(is_subscribed(), "he has another connection");
+    drop(second);
+    settle().await;
+    assert!(!is_subscribed());
+    let _third = node.connect("alice").await;
+    settle().await;
+    assert!(is_subscribed(), "and again");
 }
 
 #[tokio::test(start_paused = true)]
