@@ -102,6 +102,12 @@ pub struct Limits {
     pub history_default: usize,
     /// Rooms that one connection may have joined.
     pub rooms_per_connection: usize,
+    /// Rooms of one connected user that a node follows. More than anybody reads, and few enough that
+    /// all of them are read again at once.
+    pub memberships_max: usize,
+    /// How often the memberships of connected users are compared with the directory (jittered): how
+    /// long a change that was lost on the way may stay unnoticed.
+    pub membership_check_interval: Duration,
     /// How long a lost connection still counts as present.
     pub leave_grace: Duration,
     /// How long a node's presence outlives its last sign of life.
@@ -152,6 +158,8 @@ impl Default for Limits {
             resume_distance_max: 10_000,
             history_default: 50,
             rooms_per_connection: 200,
+            memberships_max: 1_000,
+            membership_check_interval: Duration::from_secs(60),
             leave_grace: Duration::from_secs(5),
             node_ttl: Duration::from_secs(10),
             presence_members_max: 200,

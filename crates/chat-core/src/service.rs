@@ -3,7 +3,8 @@
 //! # Layout
 //! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning
 //! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
-//!   ends to serve it; `users` are those who are connected here
+//!   ends to serve it; `users` are those who are connected here, `own_rooms` what each of
+//!   them is a member of, kept in step by `membership_work`
 //! - out: `send` makes entries, `lanes` append them in order
 //! - in: `dispatcher` takes what the broker brings, `catch_up` reads what it did not bring
 //! - `join` lets a connection in while messages flow, told what it `missed`
@@ -42,7 +43,9 @@ mod roster;
 mod tail;
 
 mod join;
+mod membership_work;
 mod missed;
+mod own_rooms;
 mod rooms;
 mod users;
 

@@ -22,7 +22,7 @@ use crate::service::health::Parts;
 use crate::service::lanes::{Lanes, Unannounced};
 use crate::service::rooms::Rooms;
 use crate::service::users::Users;
-use crate::service::{ChatService, Inner, dispatcher, housekeeping, lanes};
+use crate::service::{ChatService, Inner, dispatcher, housekeeping, lanes, membership_work};
 
 /// Why an engine cannot be put together like this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,6 +167,7 @@ impl ChatServiceBuilder {
         ));
         inner.spawn(housekeeping::run_timers(Arc::clone(&inner), timer_queue));
         inner.spawn(housekeeping::compare_heads(Arc::clone(&inner)));
+        inner.spawn(membership_work::compare_versions(Arc::clone(&inner)));
         inner.spawn(housekeeping::renew_logs(Arc::clone(&inner)));
         inner.spawn(housekeeping::tell_each_second(Arc::clone(&inner)));
         inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));

@@ -88,6 +88,9 @@ pub(super) async fn run(inner: Arc<Inner>, mut events: EventStream) {
                 } => {
                     round.add(&inner, &room, Inbound::Gap);
                 }
+                PubSubEvent::Gap {
+                    topic: Topic::User(user),
+                } => inner.doubt_user(&user),
                 PubSubEvent::Gap { .. } => {}
                 PubSubEvent::Lost => inner.lost(),
                 PubSubEvent::Restored => inner.restored(),
@@ -126,7 +129,7 @@ impl Round {
 }
 
 impl Inner {
-    fn sort(&self, publication: Publication, round: &mut Round) {
+    fn sort(self: &Arc<Self>, publication: Publication, round: &mut Round) {
         self.metrics.envelopes.inc();
         let Publication { topic, envelope } = publication;
         let envelope = match envelope::decode(&topic, &envelope) {
@@ -134,14 +137,23 @@ impl Inner {
             Err(error) => {
                 tracing::warn!(%topic, %error, "bad envelope");
                 self.metrics.bad_envelopes.inc();
-                // If it was an entry, the log still has it.
-                if let Topic::Room(room) = &topic {
-                    round.add(self, room, Inbound::Gap);
+                match &topic {
+                    // If it was an entry, the log still has it.
+                    Topic::Room(room) => round.add(self, room, Inbound::Gap),
+                    Topic::User(user) => self.doubt_user(user),
+                    Topic::Node(_) | Topic::Control => {}
                 }
                 return;
             }
         };
-        let Topic::Room(room) = topic else { return };
+        let room = match (topic, envelope) {
+            (Topic::Room(room), envelope) => (room, envelope),
+            (Topic::User(user), Envelope::Signal { signal, .. }) => {
+                return self.take_user_signal(&user, signal);
+            }
+            _ => return,
+        };
+        let (room, envelope) = room;
         let inbound = match envelope {
             Envelope::Entry(entry) => Inbound::Entry(Arc::new(entry)),
             Envelope::Head(header) => Inbound::Head(header),
@@ -194,6 +206,7 @@ impl Inner {
         self.spawn(async move {
             let rooms = inner.rooms.all();
             inner.compare(&rooms).await;
+            inner.compare_memberships_at_last().await;
             // At once: a store that was rolled back believes in people whom nobody looks for any
             // more when the room is given up.
             for room in &rooms {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::answer::Answer;
 use crate::command::{Command, Hello, SendMessage};
-use crate::directory::MockDirectory;
+use crate::directory::{Memberships, MockDirectory};
 use crate::entry::{Entry, EntryHeader};
 use crate::envelope;
 use crate::event::Event;
@@ -28,6 +28,7 @@ use crate::room_log::{
 use crate::topic::Topic;
 
 mod delivery;
+mod memberships;
 mod presence;
 mod regressions;
 mod sending;
@@ -175,6 +176,10 @@ fn mock_directory() -> MockDirectory {
         .returning(move |room, _| Ok(access(room)));
     mock.expect_access()
         .returning(move |room, _| Ok(Some(access(room))));
+    mock.expect_memberships()
+        .returning(|_, _| Ok(Memberships::default()));
+    mock.expect_membership_versions()
+        .returning(|users| Ok(vec![0; users.len()]));
     mock
 }
 
@@ -241,6 +246,16 @@ struct Node {
 
 impl Node {
     fn start(wire: &Wire, log: MockRoomLog, presence: MockPresence, limits: Limits) -> Self {
+        Self::start_with(wire, log, presence, mock_directory(), limits)
+    }
+
+    fn start_with(
+        wire: &Wire,
+        log: MockRoomLog,
+        presence: MockPresence,
+        directory: MockDirectory,
+        limits: Limits,
+    ) -> Self {
         let (broker, events) = event_queue(1_000);
         let events = Mutex::new(Some(events));
         let subscribed = Arc::new(Mutex::new(Vec::new()));
@@ -266,7 +281,7 @@ impl Node {
         });
         let service = ChatService::builder(Arc::new(pubsub), Arc::new(presence))
             .room_log(Arc::new(log))
-            .directory(Arc::new(mock_directory()))
+            .directory(Arc::new(directory))
             .limits(limits)
             .build()
             .unwrap();

@@ -8,22 +8,43 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard, RwLock};
+use tokio::sync::{Notify, Semaphore};
 
-use crate::ids::UserId;
+use crate::event::{Delivery, Event};
+use crate::ids::{RoomId, UserId};
+use crate::metrics::Metrics;
+use crate::outbox::Pushed;
 use crate::service::Inner;
 use crate::service::connection::Connection;
+use crate::service::own_rooms::OwnRooms;
 use crate::topic::Topic;
 
 /// First wait after a subscription that failed; doubled up to [`RETRY_MAX`], with full jitter.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two subscriptions that fail.
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// Reads of memberships at once: ten thousand users who come back together must not overrun the
+/// directory.
+const READS: usize = 64;
+/// Rooms that are looked at one by one; of more, all are.
+const ROOMS_LOOKED_AT: usize = 8;
 
 /// The users of this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Users {
     by_id: RwLock<HashMap<UserId, Arc<UserHub>>>,
+    /// Places for those who read memberships.
+    pub(super) reads: Semaphore,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self {
+            by_id: RwLock::default(),
+            reads: Semaphore::new(READS),
+        }
+    }
 }
 
 /// One user on this node.
@@ -31,11 +52,14 @@ pub(super) struct Users {
 pub(super) struct UserHub {
     pub(super) id: UserId,
     state: Mutex<UserState>,
+    /// Told when his rooms are known.
+    known: Notify,
 }
 
 #[derive(Debug, Default)]
 struct UserState {
-    connections: Vec<Arc<Connection>>,
+    own: Own,
+    looks: Looks,
     /// The topic is subscribed.
     followed: bool,
     /// A task makes `followed` what it has to be.
@@ -44,7 +68,54 @@ struct UserState {
     is_over: bool,
 }
 
+/// A user's connections and rooms.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    pub(super) connections: Vec<Arc<Connection>>,
+    pub(super) rooms: OwnRooms,
+}
+
+/// What is to be read of a user's rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    All,
+    One(RoomId),
+}
+
+/// What of a user's rooms waits to be read.
+#[derive(Debug, Default)]
+struct Looks {
+    all: bool,
+    rooms: Vec<RoomId>,
+    /// A task is at it.
+    is_worked_on: bool,
+}
+
+impl Looks {
+    fn add(&mut self, what: Look) {
+        match what {
+            Look::One(room) if self.all || self.rooms.contains(&room) => {}
+            Look::One(room) if self.rooms.len() < ROOMS_LOOKED_AT => self.rooms.push(room),
+            Look::One(_) | Look::All => {
+                self.all = true;
+                self.rooms.clear();
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Look> {
+        if std::mem::take(&mut self.all) {
+            return Some(Look::All);
+        }
+        self.rooms.pop().map(Look::One)
+    }
+}
+
 impl Users {
+    pub(super) fn all(&self) -> Vec<Arc<UserHub>> {
+        self.by_id.read().values().cloned().collect()
+    }
+
     pub(super) fn find(&self, id: &UserId) -> Option<Arc<UserHub>> {
         self.by_id.read().get(id).cloned()
     }
@@ -56,10 +127,15 @@ impl Users {
             Arc::new(UserHub {
                 id,
                 state: Mutex::default(),
+                known: Notify::new(),
             })
         };
         let hub = by_id.entry(connection.user.clone()).or_insert_with(new);
-        hub.state.lock().connections.push(Arc::clone(connection));
+        hub.state
+            .lock()
+            .own
+            .connections
+            .push(Arc::clone(connection));
         Arc::clone(hub)
     }
 
@@ -67,7 +143,7 @@ impl Users {
     fn remove(&self, hub: &UserHub) -> bool {
         let mut by_id = self.by_id.write();
         let mut state = hub.state.lock();
-        if !state.connections.is_empty() {
+        if !state.own.connections.is_empty() {
             return false;
         }
         state.is_over = true;
@@ -80,7 +156,7 @@ impl UserHub {
     /// What has to be done about the topic; `None` if nothing, and the work is over.
     fn next(&self) -> Option<Step> {
         let mut state = self.state.lock();
-        let wanted = !state.connections.is_empty();
+        let wanted = !state.own.connections.is_empty();
         if wanted != state.followed {
             return Some(if wanted { Step::Follow } else { Step::GiveUp });
         }
@@ -93,6 +169,94 @@ impl UserHub {
 
     fn claim_work(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().is_worked_on, true)
+    }
+
+    /// The topic is subscribed, or is not any more.
+    fn followed(&self, followed: bool) {
+        let mut state = self.state.lock();
+        state.followed = followed;
+        if !followed {
+            // Whoever comes back is told nothing of what happened meanwhile: he asks.
+            state.own.rooms.forget();
+            state.looks = Looks {
+                is_worked_on: state.looks.is_worked_on,
+                ..Looks::default()
+            };
+        }
+    }
+
+    /// His connections and rooms, under one lock, so that what is told last is what is true.
+    pub(super) fn own_rooms(&self) -> MappedMutexGuard<'_, Own> {
+        MutexGuard::map(self.state.lock(), |state| &mut state.own)
+    }
+
+    /// The version of his memberships; nothing before they were read.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.state.lock().own.rooms.version()
+    }
+
+    pub(super) fn learned(&self) -> u64 {
+        self.state.lock().own.rooms.learned()
+    }
+
+    /// Notes what is to be read of his rooms. Answers whether a task is to be started.
+    pub(super) fn claim_look(&self, what: Look) -> bool {
+        let mut state = self.state.lock();
+        // Before the topic is subscribed a read may be outdated unnoticed; it is made afterwards.
+        if !state.followed {
+            return false;
+        }
+        state.looks.add(what);
+        !std::mem::replace(&mut state.looks.is_worked_on, true)
+    }
+
+    /// What is to be read next; `None` if nothing, and the work is over.
+    pub(super) fn next_look(&self) -> Option<Look> {
+        let mut state = self.state.lock();
+        let next = if state.own.connections.is_empty() {
+            None
+        } else {
+            state.looks.take()
+        };
+        state.looks.is_worked_on = next.is_some();
+        next
+    }
+
+    /// A read failed.
+    pub(super) fn look_again(&self, what: Look) {
+        self.state.lock().looks.add(what);
+    }
+
+    pub(super) fn is_known_now(&self) {
+        self.known.notify_waiters();
+    }
+
+    /// Waits until his rooms were read once: whoever asks for them afterwards is told of every change
+    /// that the answer does not have. Cancel safe.
+    #[allow(dead_code, reason = "asked before a user's rooms are listed")]
+    pub(super) async fn until_known(&self) {
+        loop {
+            let told = self.known.notified();
+            if self.version().is_some() {
+                return;
+            }
+            told.await;
+        }
+    }
+}
+
+/// Tells something to connections of one user.
+pub(super) fn tell<'a>(
+    connections: impl Iterator<Item = &'a Arc<Connection>>,
+    event: Event,
+    metrics: &Metrics,
+) {
+    let event = Delivery::new(event);
+    for connection in connections {
+        let pushed = connection.outbox.push_events(std::slice::from_ref(&event));
+        if pushed == Pushed::Queued {
+            metrics.delivered.inc();
+        }
     }
 }
 
@@ -118,6 +282,7 @@ impl Inner {
         };
         hub.state
             .lock()
+            .own
             .connections
             .retain(|other| other.id != connection.id);
         self.follow(&hub);
@@ -145,7 +310,10 @@ async fn follow(inner: Arc<Inner>, hub: Arc<UserHub>) {
         };
         match done {
             Ok(()) => {
-                hub.state.lock().followed = step == Step::Follow;
+                hub.followed(step == Step::Follow);
+                if step == Step::Follow {
+                    inner.look_at(&hub, Look::All);
+                }
                 retry = RETRY_MIN;
             }
             Err(error) => {

@@ -71,6 +71,8 @@ limit_keys! {
     resume_distance_max: count(0..=10_000_000);
     history_default: count(0..=PAGE_MAX as u64);
     rooms_per_connection: count(1..=100_000);
+    memberships_max: count(1..=100_000);
+    membership_check_interval: span(Duration::from_millis(100)..=HOUR);
     leave_grace: span(Duration::ZERO..=5 * MINUTE);
     node_ttl: span(Duration::from_millis(500)..=10 * MINUTE);
     presence_members_max: count(0..=10_000);

@@ -1,0 +1,216 @@
+//! Keeps what this node knows of its users' rooms in step with the directory, and tells their
+//! connections what is new.
+//!
+//! A signal says that something has changed, never what: it may be lost, late, or doubled. What is
+//! true is read, by one task per user at a time; what nobody signalled is found by comparing
+//! versions, after a cut and at an interval.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::directory::{DirectoryError, Membership};
+use crate::event::Event;
+use crate::ids::{RoomId, UserId};
+use crate::service::Inner;
+use crate::service::own_rooms::RoomNews;
+use crate::service::users::{Look, UserHub};
+use crate::signal::Signal;
+
+/// First wait after a read that failed; doubled up to [`RETRY_MAX`], with full jitter.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Longest wait between two reads that fail. Every user of the node asks: longer than for a room.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Users whose versions are asked for at once.
+const VERSIONS_BATCH: usize = 256;
+
+impl Inner {
+    /// Something arrived on a user's topic.
+    pub(super) fn take_user_signal(self: &Arc<Self>, user: &UserId, signal: Signal) {
+        let Some(hub) = self.users.find(user) else {
+            return;
+        };
+        match signal {
+            Signal::Membership(room) => self.look_at(&hub, Look::One(room)),
+            Signal::Unknown(_) => {
+                self.metrics.unknown_kinds.inc();
+            }
+            _ => {}
+        }
+    }
+
+    /// Something was lost on a user's topic.
+    pub(super) fn doubt_user(self: &Arc<Self>, user: &UserId) {
+        if let Some(hub) = self.users.find(user) {
+            self.look_at(&hub, Look::All);
+        }
+    }
+
+    /// Starts a task that reads a user's rooms, unless one is at it.
+    pub(super) fn look_at(self: &Arc<Self>, hub: &Arc<UserHub>, what: Look) {
+        if hub.claim_look(what) {
+            self.spawn(look(Arc::clone(self), Arc::clone(hub)));
+        }
+    }
+
+    /// Compares the versions of all users' memberships with the directory's, and reads again where
+    /// they differ. Answers whether the directory answered.
+    pub(super) async fn compare_memberships(self: &Arc<Self>) -> bool {
+        let hubs = self.users.all();
+        for batch in hubs.chunks(VERSIONS_BATCH) {
+            let known = batch.iter().filter_map(|hub| Some((hub, hub.version()?)));
+            let (hubs, known): (Vec<_>, Vec<_>) = known.unzip();
+            if hubs.is_empty() {
+                continue;
+            }
+            let ids: Vec<_> = hubs.iter().map(|hub| hub.id.clone()).collect();
+            let versions = match self.directory.membership_versions(&ids).await {
+                Ok(versions) => versions,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot compare memberships");
+                    return false;
+                }
+            };
+            for ((hub, known), version) in hubs.into_iter().zip(known).zip(versions) {
+                if known != version {
+                    self.look_at(hub, Look::All);
+                }
+            }
+        }
+        true
+    }
+
+    /// The same until the directory answers.
+    pub(super) async fn compare_memberships_at_last(self: &Arc<Self>) {
+        let mut retry = RETRY_MIN;
+        while !self.compare_memberships().await {
+            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn read_all(self: &Arc<Self>, hub: &Arc<UserHub>) -> Result<(), DirectoryError> {
+        let max = self.limits.memberships_max;
+        let learned = hub.learned();
+        let read = self.directory.memberships(&hub.id, max).await?;
+        if read.rooms.len() >= max {
+            self.metrics.limit("memberships_max");
+        }
+        let mut own = hub.own_rooms();
+        if own.rooms.learned() != learned {
+            // The log said something meanwhile that the read may not have seen.
+            drop(own);
+            hub.look_again(Look::All);
+            return Ok(());
+        }
+        let first = !own.rooms.is_known();
+        let news = own.rooms.take_all(read, max);
+        self.tell_news(hub, &own.connections, &news, first);
+        drop(own);
+        hub.is_known_now();
+        Ok(())
+    }
+
+    async fn read_one(
+        self: &Arc<Self>,
+        hub: &Arc<UserHub>,
+        room: &RoomId,
+    ) -> Result<(), DirectoryError> {
+        let learned = hub.learned();
+        // Before the room, so that this is at least as new.
+        let versions = self
+            .directory
+            .membership_versions(std::slice::from_ref(&hub.id));
+        let version = versions.await?.first().copied().unwrap_or_default();
+        let access = self.directory.access(room, &hub.id).await?;
+        let membership = match access.and_then(|access| access.role.map(|role| (access.room, role)))
+        {
+            Some((room, role)) => Some(Membership {
+                marker: self.directory.marker(&room.id, &hub.id).await?,
+                room,
+                role,
+            }),
+            None => None,
+        };
+        let mut own = hub.own_rooms();
+        let is_late = own.rooms.learned() != learned;
+        let max = self.limits.memberships_max;
+        let (news, all) = if is_late {
+            (None, true)
+        } else {
+            own.rooms.take_one(room, membership, version, max)
+        };
+        self.tell_news(hub, &own.connections, news.as_slice(), false);
+        drop(own);
+        if all {
+            self.look_at(hub, Look::All);
+        }
+        Ok(())
+    }
+
+    /// Tells a user's connections what is new of his rooms. At the first read nothing is: who asks
+    /// for his rooms is answered after it.
+    fn tell_news(
+        self: &Arc<Self>,
+        hub: &Arc<UserHub>,
+        connections: &[Arc<super::connection::Connection>],
+        news: &[RoomNews],
+        first: bool,
+    ) {
+        self.memberships_changed(hub, news);
+        if first {
+            return;
+        }
+        for news in news {
+            let (room, event) = match news {
+                RoomNews::Added(now) => (&now.room.id, Event::RoomAdded(now.room.clone().into())),
+                RoomNews::Changed(now) => {
+                    (&now.room.id, Event::RoomUpdated(now.room.clone().into()))
+                }
+                RoomNews::Removed(room) => (room, Event::RoomRemoved { room: room.clone() }),
+                RoomNews::Forgotten(_) => continue,
+            };
+            // Whoever has joined the room knows it from there, in order with its messages.
+            let elsewhere = connections
+                .iter()
+                .filter(|other| other.room(room).is_none());
+            super::users::tell(elsewhere, event, &self.metrics);
+        }
+    }
+
+    /// A user's rooms on this node are others now: the place for whatever follows them. Called under
+    /// the lock of the user, in the order of the changes; must not ask for that lock.
+    fn memberships_changed(self: &Arc<Self>, _hub: &Arc<UserHub>, _news: &[RoomNews]) {}
+}
+
+/// Compares memberships at a jittered interval: finds what was signalled and lost, or never
+/// signalled at all.
+pub(super) async fn compare_versions(inner: Arc<Inner>) {
+    loop {
+        let jitter = 0.75 + fastrand::f64() / 2.0;
+        tokio::time::sleep(inner.limits.membership_check_interval.mul_f64(jitter)).await;
+        inner.compare_memberships().await;
+    }
+}
+
+async fn look(inner: Arc<Inner>, hub: Arc<UserHub>) {
+    let mut retry = RETRY_MIN;
+    while let Some(what) = hub.next_look() {
+        let read = {
+            let Ok(_place) = inner.users.reads.acquire().await else {
+                return;
+            };
+            match &what {
+                Look::All => inner.read_all(&hub).await,
+                Look::One(room) => inner.read_one(&hub, room).await,
+            }
+        };
+        if let Err(error) = read {
+            tracing::debug!(user = %hub.id, %error, "cannot read memberships");
+            hub.look_again(what);
+            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        } else {
+            retry = RETRY_MIN;
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use super::*;
+use crate::room::RoomKind;
+
+fn id(name: &str) -> RoomId {
+    RoomId::new(name).unwrap()
+}
+
+fn member(name: &str, role: Role, topic: &str) -> Membership {
+    let room = Room {
+        id: id(name),
+        kind: RoomKind::Private,
+        name: None,
+        topic: Some(topic.to_owned()),
+        slow_mode_s: 0,
+        created_at_ms: 1,
+        version: 1,
+        member_count: 1,
+    };
+    Membership {
+        room,
+        role,
+        marker: None,
+    }
+}
+
+fn plain(name: &str) -> Membership {
+    member(name, Role::Member, "")
+}
+
+fn read(version: u64, rooms: &[Membership]) -> Memberships {
+    Memberships {
+        version,
+        rooms: rooms.to_vec(),
+    }
+}
+
+#[test]
+fn says_what_came_what_went_and_what_is_different() {
+    let mut own = OwnRooms::default();
+    let first = own.take_all(read(3, &[plain("b"), plain("a"), plain("c")]), 10);
+    assert_eq!(first.len(), 3, "{first:?}");
+    let again = own.take_all(read(3, &[plain("c"), plain("a"), plain("b")]), 10);
+    assert_eq!(again, []);
+    let boss = member("c", Role::Admin, "");
+    let renamed = member("b", Role::Member, "new");
+    let rooms = [boss.clone(), renamed.clone(), plain("d")];
+    let news = own.take_all(read(5, &rooms), 10);
+    let expected = [
+        RoomNews::Removed(id("a")),
+        RoomNews::Changed(renamed),
+        RoomNews::Changed(boss),
+        RoomNews::Added(plain("d")),
+    ];
+    assert_eq!(news, expected);
+    assert_eq!(own.find(&id("c")).map(|own| own.role), Some(Role::Admin));
+}
+
+#[test]
+fn one_room_is_taken_over_only_if_nothing_else_has_changed() {
+    let mut own = OwnRooms::default();
+    let unread = own.take_one(&id("a"), Some(plain("a")), 1, 10);
+    assert_eq!(unread, (None, true));
+    own.take_all(read(1, &[plain("a")]), 10);
+    let added = own.take_one(&id("b"), Some(plain("b")), 2, 10);
+    assert_eq!(added, (Some(RoomNews::Added(plain("b"))), false));
+    let removed = own.take_one(&id("a"), None, 3, 10);
+    assert_eq!(removed, (Some(RoomNews::Removed(id("a"))), false));
+    assert_eq!(own.take_one(&id("a"), None, 3, 10), (None, false));
+    for version in [2, 4, 5] {
+        let other = own.take_one(&id("c"), None, version, 10);
+        assert_eq!(other, (None, true), "something else has changed");
+    }
+    assert_eq!(own.version(), Some(3));
+}
+
+#[test]
+fn of_more_rooms_than_are_followed_none_is_said_to_be_lost() {
+    let mut own = OwnRooms::default();
+    own.take_all(read(1, &[plain("b"), plain("c")]), 2);
+    let news = own.take_all(read(2, &[plain("a"), plain("b")]), 2);
+    let expected = [RoomNews::Forgotten(id("c")), RoomNews::Added(plain("a"))];
+    assert_eq!(news, expected);
+    assert_eq!(
+        own.take_one(&id("d"), Some(plain("d")), 2, 2),
+        (None, false)
+    );
+}
+
+#[test]
+fn what_the_log_said_is_no_news_when_the_directory_says_it_too() {
+    let mut own = OwnRooms::default();
+    own.take_all(read(1, &[plain("a"), plain("b")]), 10);
+    let before = own.learned();
+    assert!(own.remove(&id("a")));
+    assert!(!own.remove(&id("a")));
+    assert_ne!(own.learned(), before, "a read under way is of before it");
+    assert_eq!(own.take_one(&id("a"), None, 2, 10), (None, true));
+    assert_eq!(own.take_all(read(2, &[plain("b")]), 10), []);
+}
+
+#[test]
+fn facts_of_a_room_are_news_once() {
+    let mut own = OwnRooms::default();
+    own.take_all(read(1, &[plain("a")]), 10);
+    let renamed = member("a", Role::Member, "new").room;
+    assert!(own.take_facts(&renamed));
+    assert!(!own.take_facts(&renamed));
+    assert!(!own.take_facts(&plain("b").room));
+}
