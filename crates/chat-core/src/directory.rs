@@ -13,6 +13,8 @@ use crate::message::Millis;
 use crate::reach::Reach;
 use crate::room::{Access, Member, Role, Room, RoomChange, RoomKind};
 
+mod edit;
+
 /// Why the directory did not answer, or refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,7 +26,7 @@ pub enum DirectoryError {
     /// A limit on rooms is reached.
     #[error("there are {0} rooms already, the limit")]
     Full(usize),
-    /// A limit on the members of a room, or on the rooms of a user.
+    /// A limit on the members of a room, or on the rooms of a user: both are lists.
     #[error("{what} has {limit} already, the limit")]
     TooMany {
         /// Of what.
@@ -203,7 +205,8 @@ type Result<T, E = DirectoryError> = std::result::Result<T, E>;
 /// 10. `every_change_counts_the_version_up`: of the room; of each user's memberships when he enters
 ///     one or leaves one, `enter` and `create` included.
 /// 11. `lists_a_users_rooms`: all of them (up to `max`), with role and marker, after every change.
-/// 12. `a_removed_member_is_in_no_list`: and has no access to a private room; his marker is kept.
+/// 12. `a_removed_member_is_in_no_list`: of rooms, members or markers, and has no access to a private
+///     room; his marker is kept, should he come back.
 /// 13. `markers_only_go_forward`: as [`Marker::advanced`] says, also under concurrent calls.
 /// 14. `pages_members_and_rooms`: whoever stays during the paging is on exactly one page.
 /// 15. `remembers_when_people_were_seen`: the latest time wins, whatever the order of the calls.
@@ -323,7 +326,7 @@ pub trait Directory: Debug + Send + Sync + 'static {
         Err(unsupported())
     }
 
-    /// Up to `max` markers of a room.
+    /// Up to `max` markers of a room's members.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]

@@ -23,6 +23,10 @@ pub const USERS_PER_EMOJI_MAX: usize = 1_000;
 pub const REACTION_USERS_SHOWN: usize = 20;
 /// Mentions that are kept of one message.
 pub const MENTIONS_MAX: usize = 50;
+/// Members of one room. Its messages reach them all; far larger audiences want another product.
+pub const ROOM_MEMBERS_MAX: usize = 100_000;
+/// Rooms of one user. Whoever lists them asks for the unread of each.
+pub const USER_ROOMS_MAX: usize = 10_000;
 /// Most entries or messages that one read of a log returns.
 pub const READ_ENTRIES_MAX: usize = 500;
 /// Most bytes that one read of a log returns, counted as stored; at least one entry always is.

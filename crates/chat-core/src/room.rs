@@ -81,7 +81,7 @@ pub struct RoomChange {
     /// Who no longer is one.
     #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
     pub members_removed: Vec<UserId>,
-    /// Whose role is now which.
+    /// Whose role is now which; of those who became members, whoever is more than a plain one.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Member>,
 }

@@ -35,6 +35,14 @@ pub struct MemoryConfig {
     pub occupancies_max: usize,
     /// Memberships of all rooms together; more are refused.
     pub memberships_max: usize,
+    /// Members of one room; more are refused.
+    pub room_members_max: usize,
+    /// Rooms of one user; more are refused.
+    pub user_rooms_max: usize,
+    /// People of whom the directory remembers anything; more are refused.
+    pub people_max: usize,
+    /// Read markers of all rooms together; more are refused.
+    pub markers_max: usize,
 }
 
 impl Default for MemoryConfig {
@@ -59,6 +67,10 @@ impl From<&Limits> for MemoryConfig {
             leave_grace: engine.leave_grace,
             occupancies_max: limits::OCCUPANCIES_MAX,
             memberships_max: limits::MEMBERSHIPS_MAX,
+            room_members_max: chat_core::limits::ROOM_MEMBERS_MAX,
+            user_rooms_max: chat_core::limits::USER_ROOMS_MAX,
+            people_max: limits::PEOPLE_MAX,
+            markers_max: limits::MARKERS_MAX,
         }
     }
 }

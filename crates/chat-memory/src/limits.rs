@@ -21,6 +21,12 @@ pub const LOG_BYTES_RELIEF: usize = 8;
 pub const OCCUPANCIES_MAX: usize = 2_000_000;
 /// Memberships of all rooms together.
 pub const MEMBERSHIPS_MAX: usize = 2_000_000;
+/// People of whom the directory remembers anything, members or not: under 200 bytes each.
+pub const PEOPLE_MAX: usize = 1_000_000;
+/// Read markers of all rooms together. They outlive membership, so they are counted apart.
+pub const MARKERS_MAX: usize = 2_000_000;
+/// Most members or rooms on one page, and most rooms of one user that are handed out.
+pub const DIRECTORY_PAGE_MAX: usize = 10_000;
 /// People whom one sweep counts out at a time, so that it does not hold up joins.
 pub const SWEEP_MAX: usize = 500;
 /// Most people on one page of occupants.

@@ -47,10 +47,16 @@ pub fn entry(room: &RoomId, actor: &UserId, body: EntryBody) -> NewEntry {
 /// A user says something.
 #[must_use]
 pub fn say(room: &RoomId, actor: &UserId, text: &str) -> NewEntry {
+    mention(room, actor, text, &[])
+}
+
+/// A user says something, in which others are mentioned.
+#[must_use]
+pub fn mention(room: &RoomId, actor: &UserId, text: &str, mentions: &[UserId]) -> NewEntry {
     let body = EntryBody::MessageAdded {
         text: Some(Text::new(text).unwrap()),
         reply_to: None,
-        mentions: Vec::new(),
+        mentions: mentions.to_vec(),
         meta: None,
     };
     entry(room, actor, body)

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::{
-    AppendCall, AppendError, Appended, Clock, Directory, DirectoryError, InstanceId, ManualClock,
-    NewEntry, Presence, PresenceError, PubSub, PubSubError, RoomId, RoomLog, Topic,
+    AppendCall, AppendError, Appended, Authority, Clock, Directory, DirectoryError, Epoch,
+    InstanceId, ManualClock, Marker, Member, NewEntry, NewRoom, Presence, PresenceError, PubSub,
+    PubSubError, Role, RoomEdit, RoomId, RoomKind, RoomLog, Topic,
 };
 use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
 use chat_testkit::make::{again, keyed, room, say, user};
@@ -261,5 +262,123 @@ fn presence_and_directory_refuse_what_they_cannot_remember() {
         let refused = directory.enter(&general, &bob).await;
         assert!(matches!(refused, Err(DirectoryError::Unavailable(_))));
         assert!(directory.enter(&general, &alice).await.is_ok());
+    });
+}
+
+fn members(names: &[&str]) -> Vec<Member> {
+    let member = |name: &&str| Member {
+        user: user(name),
+        role: Role::Member,
+    };
+    names.iter().map(member).collect()
+}
+
+fn new_room(name: &str, names: &[&str]) -> NewRoom {
+    NewRoom {
+        id: room(name),
+        kind: RoomKind::Private,
+        name: None,
+        topic: None,
+        slow_mode_s: 0,
+        members: members(names),
+        fingerprint: [0; 16],
+    }
+}
+
+/// Adds and removes in the engine's own name.
+async fn change(
+    directory: &MemoryDirectory,
+    name: &str,
+    add: &[&str],
+    remove: &[&str],
+) -> Result<u64, DirectoryError> {
+    let authority = Authority {
+        actor: user("operator"),
+        role: None,
+        above: true,
+    };
+    let edit = RoomEdit {
+        add: members(add),
+        remove: remove.iter().map(|name| user(name)).collect(),
+        ..RoomEdit::default()
+    };
+    let edited = directory.edit(&room(name), &authority, edit).await?;
+    Ok(edited.room.member_count)
+}
+
+#[test]
+fn full_lists_of_members_and_of_rooms_refuse_a_whole_edit() {
+    run(async {
+        let config = MemoryConfig {
+            room_members_max: 2,
+            user_rooms_max: 2,
+            ..MemoryConfig::default()
+        };
+        let directory = MemoryDirectory::new(config, Arc::new(ManualClock::new(1_000)));
+        let too_many = |result: Result<u64, DirectoryError>| {
+            assert!(matches!(
+                result,
+                Err(DirectoryError::TooMany { limit: 2, .. })
+            ));
+        };
+        let created = directory.create(new_room("a", &["x", "y", "z"])).await;
+        too_many(created.map(|created| created.room.version));
+        assert_eq!(directory.access(&room("a"), &user("x")).await, Ok(None));
+        assert!(directory.create(new_room("a", &["x", "y"])).await.is_ok());
+        too_many(change(&directory, "a", &["z"], &[]).await);
+        too_many(change(&directory, "a", &["v", "w"], &["x"]).await);
+        assert_eq!(change(&directory, "a", &["z"], &["x"]).await, Ok(2));
+        let none = directory.memberships(&user("x"), 9).await;
+        assert_eq!(none.map(|found| found.rooms.len()), Ok(0));
+
+        assert!(directory.create(new_room("b", &["y"])).await.is_ok());
+        let created = directory.create(new_room("c", &["v", "y"])).await;
+        too_many(created.map(|created| created.room.version));
+        let entered = directory.enter(&room("open"), &user("y")).await;
+        too_many(entered.map(|access| access.room.version));
+        assert_eq!(directory.access(&room("open"), &user("y")).await, Ok(None));
+        assert!(directory.create(new_room("c", &["v"])).await.is_ok());
+        too_many(change(&directory, "c", &["y"], &[]).await);
+        assert_eq!(change(&directory, "b", &[], &["y"]).await, Ok(0));
+        assert_eq!(change(&directory, "c", &["y"], &[]).await, Ok(2));
+        let full = directory.enter(&room("c"), &user("x")).await;
+        assert!(
+            full.is_ok(),
+            "of a private room only his access is answered"
+        );
+    });
+}
+
+#[test]
+fn people_and_read_markers_beyond_the_limit_are_refused() {
+    run(async {
+        let config = MemoryConfig {
+            people_max: 2,
+            markers_max: 1,
+            ..MemoryConfig::default()
+        };
+        let directory = MemoryDirectory::new(config, Arc::new(ManualClock::new(1_000)));
+        let (general, alice, bob) = (room("general"), user("alice"), user("bob"));
+        assert!(directory.enter(&general, &alice).await.is_ok());
+        assert!(directory.seen(&[(bob.clone(), 5)]).await.is_ok());
+        let refused = directory.seen(&[(user("carol"), 5)]).await;
+        assert!(matches!(refused, Err(DirectoryError::Unavailable(_))));
+        let refused = directory.enter(&general, &user("carol")).await;
+        assert!(matches!(refused, Err(DirectoryError::Unavailable(_))));
+        assert!(directory.enter(&general, &bob).await.is_ok());
+        let marker = Marker {
+            epoch: Epoch(1),
+            seq: 3,
+        };
+        assert_eq!(
+            directory.mark(&general, &alice, marker, 1).await,
+            Ok(marker)
+        );
+        let refused = directory.mark(&general, &bob, marker, 1).await;
+        assert!(matches!(refused, Err(DirectoryError::Unavailable(_))));
+        assert_eq!(
+            directory.mark(&general, &alice, marker, 1).await,
+            Ok(marker)
+        );
     });
 }

@@ -4,9 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Access, Directory, Role, RoomKind};
+use chat_core::{
+    Access, Authority, Directory, DirectoryError, Edited, Member, Memberships, NewRoom, Role, Room,
+    RoomEdit, RoomId, RoomKind, UserId,
+};
 
 use crate::make::{room, user};
+
+mod authority;
+mod changes;
+mod lists;
+mod marks;
+
+pub use authority::checks_the_authority_in_the_step;
+pub use changes::{
+    a_private_room_takes_nobody_in, creates_a_room_once, edits_only_what_is_present,
+    every_change_counts_the_version_up,
+};
+pub use lists::{a_removed_member_is_in_no_list, lists_a_users_rooms, pages_members_and_rooms};
+pub use marks::{markers_only_go_forward, remembers_when_people_were_seen};
 
 /// What an implementation offers so that its contract can be tested: handles of one directory.
 #[async_trait]
@@ -31,8 +47,115 @@ macro_rules! directory_contract {
             entering_makes_a_member,
             facts_survive_everybody_leaving,
             concurrent_enters_agree,
+            creates_a_room_once,
+            a_private_room_takes_nobody_in,
+            edits_only_what_is_present,
+            checks_the_authority_in_the_step,
+            every_change_counts_the_version_up,
+            lists_a_users_rooms,
+            a_removed_member_is_in_no_list,
+            markers_only_go_forward,
+            pages_members_and_rooms,
+            remembers_when_people_were_seen,
         );
     };
+}
+
+/// Short words for what these tests do to one handle.
+struct Handle(Arc<dyn Directory>);
+
+impl Handle {
+    async fn of(harness: &dyn DirectoryHarness) -> Self {
+        Self(harness.handle().await)
+    }
+
+    async fn create(&self, room: NewRoom) -> Room {
+        let created = self.0.create(room).await.expect("it is new");
+        assert!(!created.existed);
+        created.room
+    }
+
+    /// An edit for which the engine vouches.
+    async fn edit(&self, room: &RoomId, edit: RoomEdit) -> Edited {
+        self.0.edit(room, &vouched(), edit).await.expect("it may")
+    }
+
+    async fn edit_as(
+        &self,
+        room: &RoomId,
+        authority: Authority,
+        edit: RoomEdit,
+    ) -> Result<Edited, DirectoryError> {
+        self.0.edit(room, &authority, edit).await
+    }
+
+    async fn room(&self, room: &RoomId) -> Room {
+        let seen = self.0.access(room, &user("somebody")).await.unwrap();
+        seen.expect("there is such a room").room
+    }
+
+    async fn role(&self, room: &RoomId, user: &UserId) -> Option<Role> {
+        let users = std::slice::from_ref(user);
+        let roles = self.0.roles(room, users).await.unwrap();
+        assert_eq!(roles.len(), 1);
+        let access = self.0.access(room, user).await.unwrap();
+        assert_eq!(access.and_then(|access| access.role), roles[0]);
+        roles[0]
+    }
+
+    async fn memberships(&self, user: &UserId) -> Memberships {
+        self.0.memberships(user, 1_000).await.unwrap()
+    }
+
+    async fn version_of(&self, user: &UserId) -> u64 {
+        let versions = self.0.membership_versions(std::slice::from_ref(user));
+        let versions = versions.await.unwrap();
+        assert_eq!(versions.len(), 1);
+        versions[0]
+    }
+}
+
+fn member(name: &str, role: Role) -> Member {
+    Member {
+        user: user(name),
+        role,
+    }
+}
+
+/// A private room of these people.
+fn private(name: &str, members: Vec<Member>) -> NewRoom {
+    NewRoom {
+        id: room(name),
+        kind: RoomKind::Private,
+        name: Some("A name".to_owned()),
+        topic: None,
+        slow_mode_s: 0,
+        members,
+        fingerprint: [7; 16],
+    }
+}
+
+/// In the name of somebody for whom the engine vouches, whoever is touched.
+fn vouched() -> Authority {
+    Authority {
+        actor: user("the-operator"),
+        role: None,
+        above: true,
+    }
+}
+
+fn adds(members: Vec<Member>) -> RoomEdit {
+    RoomEdit {
+        add: members,
+        ..RoomEdit::default()
+    }
+}
+
+fn removes(names: &[&str]) -> RoomEdit {
+    RoomEdit {
+        remove: names.iter().map(|name| user(name)).collect(),
+        ..RoomEdit::default()
+    }
 }
 
 /// Clause 1.

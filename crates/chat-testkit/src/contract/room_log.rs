@@ -16,6 +16,7 @@ mod append;
 mod epochs;
 mod messages;
 mod read;
+mod unread;
 
 pub use append::{
     accepts_a_key_once, announced_entries_reach_subscribers, checks_preconditions_in_the_step,
@@ -27,6 +28,7 @@ pub use messages::{
     blanks_deleted_text_in_entries, pages_messages_as_they_stand, reactions_are_deltas,
 };
 pub use read::{bounds_every_read, never_reads_below_log_max, reads_after_a_seq};
+pub use unread::{counts_what_is_unread, digests_say_what_stands};
 
 /// How long an append may take in these tests.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,6 +101,8 @@ macro_rules! room_log_contract {
             time_does_not_go_backwards,
             announced_entries_reach_subscribers,
             a_lost_log_opens_a_new_epoch,
+            digests_say_what_stands,
+            counts_what_is_unread,
         );
     };
 }

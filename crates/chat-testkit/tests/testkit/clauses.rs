@@ -13,10 +13,20 @@ const SUITES: [(&str, &[&str]); 4] = [
             "room_log/epochs.rs",
             "room_log/messages.rs",
             "room_log/read.rs",
+            "room_log/unread.rs",
         ],
     ),
     ("presence.rs", &["presence.rs"]),
-    ("directory.rs", &["directory.rs"]),
+    (
+        "directory.rs",
+        &[
+            "directory.rs",
+            "directory/authority.rs",
+            "directory/changes.rs",
+            "directory/lists.rs",
+            "directory/marks.rs",
+        ],
+    ),
 ];
 
 fn text(path: &Path) -> String {
