@@ -108,7 +108,8 @@ pub(crate) struct Fanout {
     window: u32,
 }
 
-/// One message at a time.
+/// One message at a time, from somebody who has joined, as whoever speaks in a chat has: what he
+/// hears himself is not measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Pingpong {
     /// Messages per second
@@ -184,6 +185,7 @@ impl Cli {
             members: 1,
             publishers: 1,
             separate: false,
+            speakers_join: false,
             rate: None,
             window: WINDOW_MAX,
             bytes: common.bytes,
@@ -220,6 +222,7 @@ impl Scenario {
             Self::Pingpong(pingpong) => {
                 plan.members = u32::try_from(plan.targets.len())?.max(2) - 1;
                 plan.separate = true;
+                plan.speakers_join = true;
                 ensure!(pingpong.rate > 0.0, "--rate must be above 0");
                 plan.rate = Some(pingpong.rate);
             }
@@ -312,8 +315,12 @@ mod tests {
         let seats = plan(&format!("chat-bench pingpong {urls}"))
             .unwrap()
             .seats();
-        let targets: Vec<_> = seats.iter().map(|seat| (seat.target, seat.joins)).collect();
+        let targets: Vec<_> = seats
+            .iter()
+            .map(|seat| (seat.target, seat.measured))
+            .collect();
         assert_eq!(targets, [(1, true), (2, true), (0, false)]);
+        assert!(seats.iter().all(|seat| seat.joins));
     }
 
     #[test]

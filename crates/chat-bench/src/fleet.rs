@@ -144,9 +144,9 @@ impl Fleet {
     /// # Errors
     /// A thread has ended.
     pub(crate) fn drain(&mut self, limit: Duration) -> anyhow::Result<bool> {
-        let members = u64::from(self.plan.members);
+        let hearers = u64::from(self.plan.hearers());
         self.wait(limit, |totals| {
-            totals.answered >= totals.published && totals.delivered >= totals.acked * members
+            totals.answered >= totals.published && totals.delivered >= totals.acked * hearers
         })
     }
 

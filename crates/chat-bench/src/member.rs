@@ -180,7 +180,7 @@ impl Member {
         let Some(marker) = marker else { return };
         if !live {
             context.tally.resumed += 1;
-        } else if marker.planned_ns >= context.measure_from_ns {
+        } else if self.seat.measured && marker.planned_ns >= context.measure_from_ns {
             let ns = context.now_ns.saturating_sub(marker.planned_ns);
             context.tally.latency.record(ns);
         }

@@ -21,8 +21,10 @@ pub(crate) struct Plan {
     pub(crate) members: u32,
     /// Publishers of each room.
     pub(crate) publishers: u32,
-    /// Whether publishers have connections of their own, which do not join.
+    /// Whether publishers have connections of their own. What these hear is not measured.
     pub(crate) separate: bool,
+    /// Whether connections of publishers join too, as whoever speaks in a chat has.
+    pub(crate) speakers_join: bool,
     /// Messages per second and room; nothing means as fast as answers allow.
     pub(crate) rate: Option<f64>,
     /// Sends without an answer, per publisher.
@@ -46,14 +48,26 @@ pub(crate) struct Seat {
     pub(crate) target: usize,
     /// Whether it joins the room.
     pub(crate) joins: bool,
+    /// Whether the time until it hears a message counts.
+    pub(crate) measured: bool,
     /// Its number among publishers, and how it publishes.
     pub(crate) publishes: Option<(u32, Pace)>,
 }
 
 impl Plan {
-    /// Connections that join.
+    /// Connections that make up the rooms, publishers' own left out.
     pub(crate) fn joining(&self) -> u32 {
         self.rooms * self.members
+    }
+
+    /// Connections of each room that hear its messages.
+    pub(crate) fn hearers(&self) -> u32 {
+        self.members
+            + if self.speakers_join {
+                self.publishers
+            } else {
+                0
+            }
     }
 
     /// All connections.
@@ -82,6 +96,7 @@ impl Plan {
                 room,
                 target: (connection as usize + 1) % targets,
                 joins: true,
+                measured: true,
                 publishes: publishes.then(|| self.publisher(room, member)),
             }
         });
@@ -92,7 +107,8 @@ impl Plan {
                 connection,
                 room,
                 target: (room * self.members) as usize % targets,
-                joins: false,
+                joins: self.speakers_join,
+                measured: false,
                 publishes: Some(self.publisher(room, member)),
             }
         });
@@ -139,6 +155,7 @@ mod tests {
             members: 4,
             publishers: 2,
             separate: false,
+            speakers_join: false,
             rate: Some(100.0),
             window: 1,
             bytes: 128,
@@ -195,12 +212,12 @@ mod tests {
         assert!(
             members
                 .iter()
-                .all(|seat| seat.joins && seat.publishes.is_none())
+                .all(|seat| seat.joins && seat.measured && seat.publishes.is_none())
         );
         assert!(
             publishers
                 .iter()
-                .all(|seat| !seat.joins && seat.publishes.is_some())
+                .all(|seat| !seat.joins && !seat.measured && seat.publishes.is_some())
         );
         for (member, publisher) in members.iter().zip(publishers) {
             assert_ne!(member.target, publisher.target);

@@ -35,8 +35,8 @@ pub enum CheckError {
         /// What went wrong.
         why: String,
     },
-    /// Redis refuses: its rights or the credentials are wrong.
-    #[error("{url} refused: {why}")]
+    /// Redis refuses: correct user, password or database in its address, or the user's rights.
+    #[error("{url} refused: {why}; check user, password and database of the address")]
     Refused {
         /// Which Redis.
         url: String,
@@ -76,6 +76,10 @@ pub async fn check_server(config: &RedisConfig) -> Result<Vec<Warning>, CheckErr
     let url = config.url.to_string();
     let answers = shared.others.run(&mut pipe).await;
     let answers = answers.map_err(|error| match error {
+        LinkError::Denied(why) => CheckError::Refused {
+            url: url.clone(),
+            why,
+        },
         LinkError::NotSent(why) | LinkError::Unknown(why) => CheckError::Unavailable {
             url: url.clone(),
             why,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use crate::error::ConfigError;
 use crate::limits::PREFIX_BYTES_MAX;
@@ -27,7 +27,7 @@ impl RedisUrl {
     /// Checks that it is one.
     ///
     /// # Errors
-    /// [`ConfigError::Url`], [`ConfigError::NoTls`]
+    /// [`ConfigError::Url`], [`ConfigError::NoTls`], [`ConfigError::Unchecked`]
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
         let url = Self(url.to_owned());
         url.connection_info()?;
@@ -41,11 +41,16 @@ impl RedisUrl {
             #[cfg(feature = "tls")]
             have_cryptography();
         }
-        self.0
-            .as_str()
-            .into_connection_info()
-            // The cause may repeat the password.
-            .map_err(|_| ConfigError::Url(self.to_string()))
+        let info = self.0.as_str().into_connection_info();
+        // The cause may repeat the password.
+        let info = info.map_err(|_| ConfigError::Url(self.to_string()))?;
+        // Refused here: the driver would at each attempt to connect, as if Redis were away.
+        match info.addr() {
+            ConnectionAddr::TcpTls { insecure: true, .. } => {
+                Err(ConfigError::Unchecked(self.to_string()))
+            }
+            _ => Ok(info),
+        }
     }
 }
 
@@ -193,6 +198,20 @@ mod tests {
     fn an_address_with_tls_is_refused_by_a_build_without() {
         let tls = RedisConfig::new("rediss://joe:secret@host").unwrap_err();
         assert_eq!(tls, ConfigError::NoTls("rediss://…@host".to_owned()));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_address_with_tls_that_nobody_shall_check_is_refused() {
+        let unchecked = RedisConfig::new("rediss://joe:secret@host/#insecure").unwrap_err();
+        assert!(matches!(unchecked, ConfigError::Unchecked(_)));
+        let told = unchecked.to_string();
+        assert!(
+            told.contains("#insecure") && told.contains("SSL_CERT_FILE"),
+            "{told}"
+        );
+        assert!(!told.contains("secret@"), "{told}");
+        assert!(RedisConfig::new("rediss://joe:secret@host/").is_ok());
     }
 
     #[test]

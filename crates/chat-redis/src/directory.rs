@@ -10,7 +10,7 @@ use chat_core::{Access, Directory, DirectoryError, Reach, Role, Room, RoomId, Ro
 use redis::{Pipeline, Value, from_redis_value};
 
 use crate::config::RedisConfig;
-use crate::error::{ConfigError, LinkError};
+use crate::error::ConfigError;
 use crate::pubsub::RedisPubSub;
 use crate::script;
 use crate::shared::Shared;
@@ -44,9 +44,7 @@ impl RedisDirectory {
 
     async fn run(&self, pipe: &mut Pipeline) -> Result<Vec<Value>> {
         let answers = self.shared.others.run(pipe).await;
-        let answers = answers.map_err(|error| match error {
-            LinkError::NotSent(why) | LinkError::Unknown(why) => DirectoryError::Unavailable(why),
-        })?;
+        let answers = answers.map_err(|error| DirectoryError::Unavailable(error.into_why()))?;
         let value = |answer: redis::RedisResult<Value>| {
             answer.map_err(|error| DirectoryError::Unavailable(error.to_string()))
         };

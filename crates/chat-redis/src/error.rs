@@ -13,6 +13,12 @@ pub enum ConfigError {
     /// An address with TLS, and this build has none.
     #[error("{0} asks for TLS, which this build does not have")]
     NoTls(String),
+    /// An address with TLS that nobody shall check (`#insecure`).
+    #[error(
+        "{0} asks for TLS without checking who answers, which is not supported: take #insecure off, \
+         and let SSL_CERT_FILE name your root of trust"
+    )]
+    Unchecked(String),
     /// Not a key prefix.
     #[error("prefix must be 1 to 64 printable ASCII characters without {{ }} * ? [ ] \\")]
     Prefix,
@@ -26,14 +32,25 @@ pub enum ConfigError {
 pub(crate) enum LinkError {
     /// It was certainly never sent.
     NotSent(String),
+    /// It was certainly never sent, because the server lets us in with other credentials at best.
+    Denied(String),
     /// It was sent, and the answer did not come: the outcome is unknown.
     Unknown(String),
+}
+
+impl LinkError {
+    /// What to tell of it.
+    pub(crate) fn into_why(self) -> String {
+        match self {
+            Self::NotSent(why) | Self::Denied(why) | Self::Unknown(why) => why,
+        }
+    }
 }
 
 impl std::fmt::Display for LinkError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotSent(why) | Self::Unknown(why) => f.write_str(why),
+            Self::NotSent(why) | Self::Denied(why) | Self::Unknown(why) => f.write_str(why),
         }
     }
 }
@@ -53,6 +70,17 @@ pub(crate) fn is_refusal(error: &RedisError) -> bool {
             Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "NOAUTH")
         ),
     }
+}
+
+/// Whether the server does not let us in as we are: wrong credentials, rights or database. What may
+/// pass, such as too many connections, is not among it.
+pub(crate) fn is_denied(error: &RedisError) -> bool {
+    let of_database = |text: &str| text.contains("DB index");
+    matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm)
+    ) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+        || error.detail().is_some_and(of_database)
 }
 
 /// Whether the server answered that it cannot answer now: it loads its data, or has lost its primary.

@@ -19,6 +19,10 @@ pub const READ_STEP: usize = 64;
 pub const APPEND_MARGIN: Duration = Duration::from_millis(250);
 /// How long a checkout waits before it tries again while Redis is away: at most (full jitter).
 pub const CHECKOUT_RETRY_MAX: Duration = Duration::from_millis(100);
+/// For how long after its last use a connection is taken without a PING. Long enough that one person
+/// who writes, or a lane at work, pays one round trip and not two; short enough that a path that died
+/// without a word is trusted for no longer than an answer may take.
+pub const PING_SPARED: Duration = Duration::from_secs(1);
 /// First and longest step of the subscriber's backoff (full jitter). Short, because while it waits
 /// every node of the cluster is deaf, and long enough that a thousand nodes do not connect at once.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);

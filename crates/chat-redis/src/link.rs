@@ -1,22 +1,30 @@
 //! A pool of connections to one Redis, and pipelines over it with a deadline.
 //!
-//! One checkout per batch, because the pool pings at each (measured: three commands instead of one
+//! One checkout per batch, because the pool may ping at each (measured: three commands instead of one
 //! per message otherwise). A connection that did not answer in time is thrown away, not returned:
 //! whatever it still carries must not delay the next batch.
+//!
+//! Invariant: a connection in the pool has answered everything that it was asked.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, Runtime};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
+use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, Pipeline, RedisResult, Value};
 use tokio::time::timeout_at;
 
 use crate::config::RedisConfig;
-use crate::error::{ConfigError, LinkError, is_no_script, is_read_only};
+use crate::error::{ConfigError, LinkError, is_denied, is_no_script, is_read_only};
 use crate::limits::{CHECKOUT_RETRY_MAX, KEEPALIVE};
 use crate::script;
 use crate::store_clock::StoreClock;
+
+mod connections;
+
+use connections::Connections;
 
 /// What each command of a pipeline answered.
 pub(crate) type Answers = Vec<RedisResult<Value>>;
@@ -24,9 +32,32 @@ pub(crate) type Answers = Vec<RedisResult<Value>>;
 /// A pool of connections to one Redis.
 #[derive(Clone)]
 pub(crate) struct Link {
-    pool: Pool,
+    pool: Pool<Connections>,
     clock: Arc<StoreClock>,
     timeout: Duration,
+}
+
+/// A connection that is its caller's until he gives it back. If he is cancelled while it owes him an
+/// answer it is thrown away.
+pub(crate) struct Borrowed(Option<Object<Connections>>);
+
+impl Borrowed {
+    fn connection(&mut self) -> &mut MultiplexedConnection {
+        self.0.as_mut().expect("it is taken out only at the end")
+    }
+
+    /// Puts it back into the pool.
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
 }
 
 impl std::fmt::Debug for Link {
@@ -59,19 +90,26 @@ impl Link {
         let connection = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(config.connect_timeout))
             .set_response_timeout(None);
-        let manager = Manager::new_with_config(connection_info(config)?, connection)
+        let info = connection_info(config)?;
+        let pinging = deadpool_redis::Manager::new_with_config(info, connection)
             .map_err(|_| ConfigError::Url(config.url.to_string()))?;
-        let pool = Pool::builder(manager)
+        let clock = Arc::clone(clock);
+        let connections = Connections {
+            pinging,
+            clock: Arc::clone(&clock),
+        };
+        let pool = Pool::builder(connections)
             .max_size(size)
+            // The one that was used last needs no PING; taking turns would let all go cold.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(config.connect_timeout))
             .recycle_timeout(Some(config.command_timeout.min(Duration::from_secs(1))))
-            .post_create(measure_clock(Arc::clone(clock), config.connect_timeout))
             .build()
             .map_err(|_| ConfigError::Zero("pool_size"))?;
         Ok(Self {
             pool,
-            clock: Arc::clone(clock),
+            clock,
             timeout: config.command_timeout,
         })
     }
@@ -90,18 +128,16 @@ impl Link {
     }
 
     /// Gives a connection back, or throws it away after an outcome that makes it useless.
-    pub(crate) fn give_back(&self, connection: Connection, outcome: &Result<Answers, LinkError>) {
+    pub(crate) fn give_back(&self, connection: Borrowed, outcome: &Result<Answers, LinkError>) {
+        let is_replica = |answer: &RedisResult<Value>| answer.as_ref().is_err_and(is_read_only);
         match outcome {
-            Ok(answers) => {
-                let is_replica =
-                    |answer: &RedisResult<Value>| answer.as_ref().is_err_and(is_read_only);
-                if answers.iter().any(is_replica) {
-                    // A fail-over: what else the pool holds leads to the old primary too.
-                    self.pool.retain(|_, _| false);
-                    drop(Connection::take(connection));
-                }
+            Ok(answers) if answers.iter().any(is_replica) => {
+                // A fail-over: what else the pool holds leads to the old primary too.
+                self.pool.retain(|_, _| false);
+                drop(connection);
             }
-            Err(_) => drop(Connection::take(connection)),
+            Ok(_) => connection.give_back(),
+            Err(_) => drop(connection),
         }
     }
 
@@ -118,12 +154,15 @@ impl Link {
     }
 
     /// Takes a connection; while Redis is away it tries again until the deadline.
-    pub(crate) async fn checkout(&self, deadline: Instant) -> Result<Connection, LinkError> {
+    pub(crate) async fn checkout(&self, deadline: Instant) -> Result<Borrowed, LinkError> {
         loop {
             // Boxed: it may have to connect, and everything that asks Redis carries this future.
             let connection = Box::pin(self.pool.get());
             let error = match timeout_at(deadline.into(), connection).await {
-                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Ok(connection)) => return Ok(Borrowed(Some(connection))),
+                Ok(Err(PoolError::Backend(error))) if is_denied(&error) => {
+                    return Err(LinkError::Denied(error.to_string()));
+                }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => return Err(LinkError::NotSent("no connection in time".to_owned())),
             };
@@ -139,10 +178,11 @@ impl Link {
     /// load of all scripts. The connection is to be given back with the outcome.
     pub(crate) async fn pipeline(
         &self,
-        connection: &mut Connection,
+        connection: &mut Borrowed,
         pipe: &mut Pipeline,
         deadline: Instant,
     ) -> Result<Answers, LinkError> {
+        let connection = connection.connection();
         let mut answers = query(connection, pipe, deadline).await?;
         let forgotten: Vec<usize> = (0..answers.len())
             .filter(|&index| answers[index].as_ref().is_err_and(is_no_script))
@@ -164,7 +204,7 @@ impl Link {
 }
 
 async fn query(
-    connection: &mut Connection,
+    connection: &mut MultiplexedConnection,
     pipe: &mut Pipeline,
     deadline: Instant,
 ) -> Result<Answers, LinkError> {
@@ -175,22 +215,4 @@ async fn query(
         Ok(Err(error)) => Err(LinkError::Unknown(error.to_string())),
         Err(_) => Err(LinkError::Unknown("no answer in time".to_owned())),
     }
-}
-
-/// Reads the store's clock over every new connection before it is used: after a fail-over it leads
-/// to another machine.
-fn measure_clock(clock: Arc<StoreClock>, timeout: Duration) -> Hook {
-    Hook::async_fn(move |connection, _| {
-        let clock = Arc::clone(&clock);
-        Box::pin(async move {
-            let sent = Instant::now();
-            let time = redis::cmd("TIME");
-            let answer = tokio::time::timeout(timeout, time.query_async(connection)).await;
-            let (seconds, micros): (u64, u64) = answer
-                .map_err(|_| HookError::message("no answer to TIME in time"))?
-                .map_err(HookError::Backend)?;
-            clock.observe(sent, Instant::now(), seconds * 1_000_000 + micros);
-            Ok(())
-        })
-    })
 }

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::config::RedisConfig;
-use crate::error::{ConfigError, LinkError, is_passing};
+use crate::error::{ConfigError, is_passing};
 use crate::link::connection_info;
 use crate::shared::Shared;
 
@@ -139,9 +139,7 @@ impl PubSub for RedisPubSub {
                 .arg(publication.envelope.as_ref());
         }
         let answers = self.shared.writers.run(&mut pipe).await;
-        let answers = answers.map_err(|error| match error {
-            LinkError::NotSent(why) | LinkError::Unknown(why) => PubSubError::Unavailable(why),
-        })?;
+        let answers = answers.map_err(|error| PubSubError::Unavailable(error.into_why()))?;
         for answer in answers {
             answer.map_err(|error| {
                 if is_passing(&error) {

@@ -223,9 +223,7 @@ impl RoomLog for RedisRoomLog {
 }
 
 fn unavailable(error: LinkError) -> ReadError {
-    match error {
-        LinkError::NotSent(why) | LinkError::Unknown(why) => ReadError::Unavailable(why),
-    }
+    ReadError::Unavailable(error.into_why())
 }
 
 fn millis(time: Duration) -> u64 {

@@ -71,7 +71,7 @@ struct Owned {
 
 const OWNED: &[Owned] = &[
     Owned {
-        libraries: &["redis", "deadpool-redis", "fred"],
+        libraries: &["redis", "deadpool", "deadpool-redis", "fred"],
         owners: &["chat-redis"],
         testers: &[],
     },

@@ -88,6 +88,24 @@ fn one_that_comes_later_and_is_too_old_ends_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_does_not_take_the_password_is_refused_at_the_start() {
+    let redis = RedisServer::start().await;
+    let protect = redis.command(&["CONFIG", "SET", "requirepass", "right"]);
+    assert_eq!(protect.await.unwrap(), "+OK");
+    for credentials in ["", ":wrong@"] {
+        let url = redis.url().replace("//", &format!("//{credentials}"));
+        let ended = ServerProcess::run(&["--listen", "127.0.0.1:0", "--redis", &url], &[]);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        let why = "check user, password and database of the address";
+        assert!(ended.output.contains(why), "{}", ended.output);
+        assert!(!ended.output.contains("wrong"), "{}", ended.output);
+    }
+    let url = redis.url().replace("//", "//:right@");
+    let server = ServerProcess::start(&["--redis", &url]);
+    until_ready(&server, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_throws_away_what_it_keeps_is_warned_of() {
     let redis = RedisServer::start_with(RedisOptions {
         arguments: ["--maxmemory-policy", "allkeys-lru"]

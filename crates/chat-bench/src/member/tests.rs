@@ -23,6 +23,7 @@ fn plan(codec: Codec) -> Plan {
         members: 1,
         publishers: 1,
         separate: false,
+        speakers_join: false,
         rate: None,
         window: 8,
         bytes: 128,
@@ -61,6 +62,7 @@ impl Script {
             room: 0,
             target: 0,
             joins: true,
+            measured: true,
             publishes: Some((0, Pace::Answers)),
         };
         let mut member = Member::new(seat, plan.window);
@@ -184,6 +186,17 @@ impl Script {
         );
         self.tally.checker.finish()
     }
+}
+
+#[test]
+fn what_a_speaker_hears_of_himself_is_checked_but_not_measured() {
+    let mut script = Script::new(Codec::Json);
+    script.member.seat.measured = false;
+    script.publish(1);
+    script.delivered(1, 1);
+    script.acked(1, 1);
+    assert_eq!(script.tally.latency.count(), 0);
+    assert!(script.finish().is_clean());
 }
 
 #[test]

@@ -81,9 +81,9 @@ impl Batch<'_> {
     ) {
         let answers = match self.run(calls, due).await {
             Ok(answers) => answers,
-            Err(LinkError::NotSent(why) | LinkError::Unknown(why)) => {
+            Err(error) => {
+                let error = AppendError::Unavailable(error.into_why());
                 for &place in due {
-                    let error = AppendError::Unavailable(why.clone());
                     outcomes[place] = Some(all(&calls[place], &error));
                 }
                 return;

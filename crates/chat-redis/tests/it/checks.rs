@@ -22,8 +22,21 @@ async fn a_server_that_is_away_or_refuses_is_told_apart() {
     let url = server.url().replace("//", "//:secret@");
     let config = support::config(&url);
     assert_eq!(check_server(&config).await, Ok(Vec::new()));
-    let wrong = check_server(&support::config(&server.url())).await;
-    assert!(wrong.is_err(), "{wrong:?}");
+    for wrong in ["//", "//:wrong-one@", "//nobody:secret@"] {
+        let wrong = support::config(&server.url().replace("//", wrong));
+        let refused = check_server(&wrong).await.unwrap_err();
+        assert!(matches!(refused, CheckError::Refused { .. }), "{refused:?}");
+        assert!(!refused.is_retryable());
+        let told = refused.to_string();
+        assert!(told.contains("check user, password and database"), "{told}");
+        assert!(
+            !told.contains("wrong-one") && !told.contains("secret"),
+            "{told}"
+        );
+    }
+    let no_such = support::config(&format!("{url}100000"));
+    let refused = check_server(&no_such).await.unwrap_err();
+    assert!(matches!(refused, CheckError::Refused { .. }), "{refused:?}");
     server.stop();
     let away = check_server(&config).await.unwrap_err();
     assert!(away.is_retryable(), "{away}");

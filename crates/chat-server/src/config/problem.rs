@@ -27,6 +27,9 @@ pub(crate) enum Problem {
     /// As [`Self::NotA`], for a value that is not to be shown.
     #[error("is not {expected}")]
     Malformed { expected: &'static str },
+    /// A Redis address that is one, and cannot be used: as it says.
+    #[error("{0}")]
+    Redis(chat_redis::ConfigError),
     /// Too small or too large: take a value in between.
     #[error("{found} is outside {least} to {most}")]
     OutOfRange {

@@ -99,6 +99,13 @@ fn the_store_follows_from_the_broker_and_another_one_is_refused() {
 }
 
 #[test]
+fn a_redis_behind_tls_that_nobody_shall_check_is_refused_with_the_reason() {
+    let found = mistakes(&["--redis", "rediss://:w0rd@h/#insecure"], &[]).join("\n");
+    assert!(found.contains("take #insecure off"), "{found}");
+    assert!(!found.contains("w0rd"), "{found}");
+}
+
+#[test]
 fn all_mistakes_of_all_sources_are_reported_at_once() {
     let file = file(
         "listen = 8080\nlog_formt = 'json'\nallowed_origin = ['https://a.example/path']\n\

@@ -85,9 +85,15 @@ pub(super) fn flag_from_text(text: &str) -> Value {
 }
 
 pub(super) fn redis(value: &Value) -> Result<RedisUrl, Problem> {
-    let parse = |text: &str| RedisUrl::parse(text).ok();
-    value.as_str().and_then(parse).ok_or(Problem::Malformed {
+    let malformed = Problem::Malformed {
         expected: "a Redis address, such as redis://127.0.0.1:6379 or rediss://USER:PASSWORD@HOST:6379/0",
+    };
+    let Some(text) = value.as_str() else {
+        return Err(malformed);
+    };
+    RedisUrl::parse(text).map_err(|error| match error {
+        chat_redis::ConfigError::Url(_) => malformed,
+        other => Problem::Redis(other),
     })
 }
 
