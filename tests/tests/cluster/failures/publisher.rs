@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chat_core::Answer;
+use chat_redis::limits::APPEND_MARGIN;
 use tokio::time::sleep;
 
 use crate::client::said;
@@ -58,18 +59,18 @@ fn publishers_that_stall_leave_the_node_hearing() {
 /// The log has it and its sender is not told in time: the same key again must not double it.
 #[test]
 fn what_reached_the_log_unanswered_is_not_doubled_by_the_retry() {
-    const WAY_BACK: Duration = Duration::from_millis(900);
     let mut settings = Settings::default();
     settings.limits.read_timeout = Duration::from_secs(3);
-    // Longer than the connection's check before the append, shorter than both.
-    settings.limits.append_timeout = Duration::from_millis(1_300);
+    // More than a node still waits for an answer that the log gave in time.
+    let way_back = settings.limits.append_timeout + 2 * APPEND_MARGIN;
     scenario(settings, async |run| {
         let pool = &run.nodes[MUTE].link.pool;
         let mut person = Person::join(&run.nodes[MUTE], 0).await;
-        person.send(0, message(1)).await.unwrap();
         // Whatever fails before him would take the connection with it.
         run.everybody_is_silent(true).await;
-        pool.slow_down_answers(WAY_BACK);
+        // The next one needs no ping, which would not come back in time.
+        person.send(0, message(1)).await.unwrap();
+        pool.slow_down_answers(way_back);
         let unanswered = person.send(0, message(2)).await;
         assert!(unanswered.unwrap_err().is_retryable());
         let entries = run.entries(0).await;
@@ -89,16 +90,16 @@ fn what_reached_the_log_unanswered_is_not_doubled_by_the_retry() {
 /// that its outcome is unknown, and does not send it again: then it must not come in later.
 #[test]
 fn an_append_that_arrives_late_does_not_act() {
-    const ONE_WAY: Duration = Duration::from_millis(350);
-    let mut settings = Settings::default();
-    settings.limits.read_timeout = Duration::from_secs(3);
-    settings.limits.append_timeout = ONE_WAY * 5 / 2;
+    let settings = Settings::default();
+    // It arrives while its sender still waits.
+    let one_way = settings.limits.append_timeout + APPEND_MARGIN / 2;
     scenario(settings, async |run| {
         let node = &run.nodes[MUTE];
         let mut person = Person::join(node, 0).await;
-        person.send(0, message(1)).await.unwrap();
         run.everybody_is_silent(true).await;
-        node.link.pool.slow_down(ONE_WAY);
+        // The next one needs no ping, which would not come back in time.
+        person.send(0, message(1)).await.unwrap();
+        node.link.pool.slow_down(one_way);
         let late = person.send(0, message(2)).await;
         assert!(late.unwrap_err().is_retryable());
         run.everybody_is_silent(false).await;

@@ -18,6 +18,15 @@ fn in_mode(mode: SubscribeMode) -> Settings {
     }
 }
 
+/// Nodes that wait for longer than the outage, for probes and for subscriptions of those who come
+/// meanwhile.
+fn unsuspecting(mode: SubscribeMode) -> Settings {
+    let mut settings = in_mode(mode);
+    settings.probe_interval = Duration::from_secs(60);
+    settings.limits.read_timeout = Duration::from_secs(60);
+    settings
+}
+
 /// The node whose link fails.
 const DEAF: usize = 0;
 
@@ -85,9 +94,8 @@ fn stalled(mode: SubscribeMode) {
 }
 
 fn stalled_for_a_while(mode: SubscribeMode) {
-    let mut settings = in_mode(mode);
-    // Longer than the outage: nobody finds out, and nothing is lost.
-    settings.probe_interval = Duration::from_secs(60);
+    // Nobody finds out, and nothing is lost.
+    let settings = unsuspecting(mode);
     scenario(settings, async |run| {
         let ear = &run.nodes[DEAF].link.ear;
         ear.stall(true);
@@ -99,10 +107,8 @@ fn stalled_for_a_while(mode: SubscribeMode) {
 }
 
 fn flooded(mode: SubscribeMode) {
-    let mut settings = in_mode(mode);
+    let mut settings = unsuspecting(mode);
     settings.limits.event_queue = 4;
-    // Nobody finds out that the link stalls.
-    settings.probe_interval = Duration::from_secs(60);
     scenario(settings, async |run| {
         for _ in 0..5 {
             let ear = &run.nodes[DEAF].link.ear;
