@@ -4,7 +4,7 @@
 //! - [`contract`]: the contract of each seam as a suite that any implementation runs
 //! - [`faults`]: wrappers that make any broker or log misbehave, by seed
 //! - [`history`]: did everybody see every acked message, once, in one order?
-//! - [`servers`]: a private `redis-server`, and a TCP proxy that cuts, stalls and slows
+//! - [`servers`]: private `redis-server`s and PostgreSQLs, and a TCP proxy that cuts, stalls and slows
 //! - [`make`]: names and entries for tests; `wait`: waiting for something, with a limit
 //!
 //! # Example

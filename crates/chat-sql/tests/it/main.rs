@@ -1,0 +1,10 @@
+//! This crate's public API on files and private PostgreSQL servers that the tests lock, fill, cut
+//! and kill.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy's exception for tests does not cover their helper functions"
+)]
+
+mod contracts;
+mod support;
