@@ -119,6 +119,9 @@ pub struct SqlConfig {
     pub url: SqlUrl,
     /// When SQLite syncs. PostgreSQL does what its own `synchronous_commit` says.
     pub durability: Durability,
+    /// Pages of 4 KiB that an SQLite file may have; as many as the disk takes if nothing. A full one
+    /// refuses sends.
+    pub pages_max: Option<u32>,
     /// Connections that append at once, each with its own share of the rooms. SQLite has one.
     pub writers: u32,
     /// Connections for everything else.
@@ -158,6 +161,7 @@ impl SqlConfig {
         Self {
             url,
             durability: Durability::default(),
+            pages_max: None,
             writers: 4,
             readers: 8,
             connect_timeout: Duration::from_secs(5),
@@ -177,6 +181,7 @@ impl SqlConfig {
     /// [`ConfigError::Zero`] of the first mistake.
     pub fn check(&self) -> Result<(), ConfigError> {
         let positive = [
+            ("pages_max", u64::from(self.pages_max.unwrap_or(1))),
             ("writers", u64::from(self.writers)),
             ("readers", u64::from(self.readers)),
             ("connect_timeout", millis(self.connect_timeout)),

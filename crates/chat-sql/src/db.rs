@@ -128,6 +128,15 @@ impl Db {
         }
     }
 
+    /// Lets the database look after its statistics, where it does not do so by itself.
+    pub(crate) async fn maintain(&self) -> Result<(), Failure> {
+        if self.is_postgres() {
+            return Ok(());
+        }
+        let optimize = Statement::new("PRAGMA optimize");
+        self.write(&optimize, Vec::new()).await.map(drop)
+    }
+
     /// Closes all connections, once what they do is done.
     pub(crate) async fn close(&self) {
         match &self.kind {

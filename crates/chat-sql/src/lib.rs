@@ -3,7 +3,7 @@
 //! # Layout
 //! - what an operator sets, and what is fixed: `config`, [`limits`]
 //! - the database, both drivers under one surface: `db`; the schema: `migrations`
-//! - the seams: `room_log`; what opens them: `store`
+//! - the seams: `room_log`; what is too old: `housekeeping`; what opens them: `store`
 //!
 //! # Example
 //! ```
@@ -28,6 +28,7 @@ mod db;
 mod error;
 mod text;
 
+mod housekeeping;
 mod room_log;
 mod store;
 

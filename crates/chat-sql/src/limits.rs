@@ -13,6 +13,10 @@ pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const APPEND_MARGIN: Duration = Duration::from_millis(250);
 /// How long a commit may take before its outcome is given up as unknown.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection to PostgreSQL is kept that nobody uses.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a writer keeps a connection that it does not use: somebody else may lack one.
+pub const WRITER_IDLE: Duration = Duration::from_secs(1);
 /// First and longest pause before a transaction is tried again that another one, or a database that
 /// comes up, was in the way of.
 pub const RETRY_PAUSES: (Duration, Duration) =

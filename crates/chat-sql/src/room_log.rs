@@ -13,12 +13,14 @@ use chat_core::{
     ReadAfter, ReadError, RoomId, RoomLog,
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::{SqlConfig, millis};
 use crate::db::Db;
 use crate::limits::{QUEUE_CALLS_MAX, RENEWALS_PER_TTL, TRIM_STEPS};
+use crate::store::Alive;
 
 mod append;
 mod head;
@@ -32,6 +34,8 @@ use append::Queues;
 use transaction::Settings;
 use writer::Writer;
 
+pub(crate) use transaction::signed;
+
 /// The logs of all rooms. Clones are the same store.
 #[derive(Debug, Clone)]
 pub struct SqlRoomLog {
@@ -39,11 +43,18 @@ pub struct SqlRoomLog {
     queues: Arc<Queues>,
     log_max: u64,
     renew_ms: u64,
+    _alive: Alive,
 }
 
 impl SqlRoomLog {
-    /// Starts the writers. They end once the last clone is gone.
-    pub(crate) fn start(db: Db, config: &SqlConfig, tasks: &TaskTracker) -> Self {
+    /// Starts the writers. They end once the last clone is gone, or when told to.
+    pub(crate) fn start(
+        db: Db,
+        config: &SqlConfig,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+        alive: Alive,
+    ) -> Self {
         let settings = Settings {
             log_max: config.log_max,
             key_window_ms: millis(config.key_window),
@@ -53,7 +64,7 @@ impl SqlRoomLog {
         let start = |number| {
             let (queue, waiting) = mpsc::channel(QUEUE_CALLS_MAX);
             let span = tracing::info_span!("sql_writer", number);
-            let writer = Writer::new(db.clone(), settings).run(waiting);
+            let writer = Writer::new(db.clone(), settings).run(waiting, stop.clone());
             tasks.spawn(writer.instrument(span));
             queue
         };
@@ -62,6 +73,7 @@ impl SqlRoomLog {
             log_max: config.log_max,
             renew_ms: millis(config.log_ttl) / RENEWALS_PER_TTL,
             db,
+            _alive: alive,
         }
     }
 }

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use chat_core::{Clock, SystemClock};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::config::SqlConfig;
 use crate::db::Db;
 use crate::error::OpenError;
+use crate::housekeeping::Housekeeping;
 use crate::room_log::SqlRoomLog;
+
+/// Held by every part that was handed out: the tasks end with the last of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Alive(#[expect(dead_code, reason = "only its drop matters")] Arc<DropGuard>);
 
 /// One database. Clones share its connections and tasks.
 #[derive(Debug, Clone)]
@@ -16,6 +23,8 @@ pub struct SqlStore {
     db: Db,
     room_log: SqlRoomLog,
     tasks: TaskTracker,
+    stop: CancellationToken,
+    _alive: Alive,
 }
 
 impl SqlStore {
@@ -38,11 +47,17 @@ impl SqlStore {
         config.check()?;
         let db = Db::open(&config, clock).await?;
         let tasks = TaskTracker::new();
-        let room_log = SqlRoomLog::start(db.clone(), &config, &tasks);
+        let stop = CancellationToken::new();
+        let alive = Alive(Arc::new(stop.clone().drop_guard()));
+        let room_log = SqlRoomLog::start(db.clone(), &config, &tasks, &stop, alive.clone());
+        let housekeeping = Housekeeping::new(db.clone(), &config).run(stop.clone());
+        tasks.spawn(housekeeping.instrument(tracing::info_span!("sql_housekeeping")));
         Ok(Self {
             db,
             room_log,
             tasks,
+            stop,
+            _alive: alive,
         })
     }
 
@@ -52,17 +67,12 @@ impl SqlStore {
         self.room_log.clone()
     }
 
-    /// Lets what waits be committed, and closes the database. Other clones must be gone, or do
-    /// nothing more: their appends answer that the store is closed.
+    /// Lets what waits be committed, and closes the database. Whoever still has a part of it is
+    /// told that it is closed.
     pub async fn close(self) {
-        let Self {
-            db,
-            room_log,
-            tasks,
-        } = self;
-        drop(room_log);
-        tasks.close();
-        tasks.wait().await;
-        db.close().await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.db.close().await;
     }
 }

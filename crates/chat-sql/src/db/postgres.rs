@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::{OpenFailure, migrations};
 use crate::config::{SqlConfig, millis};
+use crate::limits::IDLE_TIMEOUT;
 
 pub(super) async fn open(config: &SqlConfig) -> Result<PgPool, OpenFailure> {
     let url = config.url.postgres().unwrap_or_default();
@@ -29,5 +30,7 @@ pub(super) async fn open(config: &SqlConfig) -> Result<PgPool, OpenFailure> {
     Ok(PgPoolOptions::new()
         .max_connections(config.writers + config.readers)
         .acquire_timeout(config.connect_timeout)
+        // Another node may lack those that this one does not need.
+        .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options))
 }

@@ -76,6 +76,10 @@ pub(super) async fn open(
         .pragma("temp_store", "memory")
         .optimize_on_close(true, None)
         .disable_statement_logging();
+    let options = match config.pages_max {
+        Some(pages) => options.pragma("max_page_count", pages.to_string()),
+        None => options,
+    };
     let mut connection = options.connect().await?;
     migrations::run_sqlite(&mut connection).await?;
     let readers = SqlitePoolOptions::new()

@@ -460,7 +460,7 @@ fn emoji(row: &Row, at: usize) -> Result<Emoji, Failure> {
 }
 
 /// A number that is never negative, as SQL has it.
-pub(super) fn signed(count: u64) -> i64 {
+pub(crate) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 use chat_core::{AppendCall, AppendError};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::append::{Pending, refused, unknown};
 use super::plan::Outcome;
 use super::transaction::{Settings, Work};
 use crate::db::{Connection, Db, Failure, FailureKind, Transaction};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_CALLS_MAX, COMMIT_PATIENCE, RETRY_PAUSES};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_CALLS_MAX, COMMIT_PATIENCE, RETRY_PAUSES, WRITER_IDLE};
 
 /// One writer.
 #[derive(Debug)]
 pub(super) struct Writer {
     db: Db,
     settings: Settings,
-    /// Kept from batch to batch where others need not wait for it.
+    /// Kept from batch to batch, for a while, where others need not wait for it.
     connection: Option<Connection>,
 }
 
@@ -47,10 +48,20 @@ impl Writer {
         }
     }
 
-    /// Works until nobody can send any more.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+    /// Works until nobody can send any more, or it is told to stop: then what waits is the last.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Pending>, stop: CancellationToken) {
         let mut waiting = Vec::new();
-        while queue.recv_many(&mut waiting, BATCH_CALLS_MAX).await > 0 {
+        loop {
+            tokio::select! {
+                // Both may be ready: what waits is then taken in the next round, or in this one.
+                () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+                received = queue.recv_many(&mut waiting, BATCH_CALLS_MAX) => {
+                    if received == 0 {
+                        return;
+                    }
+                }
+                () = sleep(WRITER_IDLE), if self.connection.is_some() => self.connection = None,
+            }
             while !waiting.is_empty() {
                 let rest = waiting.split_off(batch_len(&waiting));
                 // One room may be at fault; the others shall not suffer for it.

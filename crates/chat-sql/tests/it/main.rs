@@ -7,4 +7,6 @@
 )]
 
 mod contracts;
+mod failures;
+mod housekeeping;
 mod support;

@@ -1,0 +1,189 @@
+//! A server that cuts connections, hangs, dies, comes back, or has no room for us.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chat_core::{AppendCall, AppendError, RoomId, RoomLog};
+use chat_sql::{SqlConfig, SqlRoomLog, SqlStore};
+use chat_testkit::make::{again, keyed, room, say, user};
+use chat_testkit::servers::PostgresServer;
+use chat_testkit::{eventually, within};
+
+use crate::support::{Database, PATIENCE, TIMEOUT, append, assert_chained, entries, one, texts};
+
+async fn open(server: &PostgresServer) -> SqlRoomLog {
+    let mut config = SqlConfig::new(&server.url()).unwrap();
+    config.writers = 2;
+    config.readers = 2;
+    config.command_timeout = Duration::from_secs(2);
+    config.connect_timeout = Duration::from_secs(2);
+    SqlStore::open(config).await.unwrap().room_log()
+}
+
+/// Says a number until it is acked, as clients do: with the same key.
+async fn insist(log: &dyn RoomLog, room: &RoomId, who: &str, number: usize) {
+    let said = say(room, &user(who), &format!("{who} {number}"));
+    let said = keyed(said, &format!("{number}"), 1);
+    loop {
+        match append(log, room, vec![again(&said)], Duration::from_secs(1)).await[0] {
+            Ok(_) => return,
+            Err(ref error) => assert!(error.is_retryable(), "{error}"),
+        }
+    }
+}
+
+/// Several people on several nodes, each saying `count` things, while `harm` goes on.
+async fn everything_once_while(
+    logs: Vec<SqlRoomLog>,
+    count: usize,
+    harm: impl Future<Output = ()>,
+) {
+    let r = room("r");
+    let senders: Vec<_> = logs
+        .iter()
+        .enumerate()
+        .map(|(n, log)| {
+            let (log, r) = (log.clone(), r.clone());
+            tokio::spawn(async move {
+                for number in 0..count {
+                    insist(&log, &r, &format!("user-{n}"), number).await;
+                }
+            })
+        })
+        .collect();
+    harm.await;
+    for sender in senders {
+        within(PATIENCE * 2, "everything is acked", sender)
+            .await
+            .unwrap();
+    }
+    let log = &logs[0];
+    let all = entries(log, &r).await;
+    assert_chained(&all);
+    assert_eq!(all.len(), logs.len() * count, "each once");
+    let said = texts(log, &r).await;
+    for n in 0..logs.len() {
+        let mine: Vec<_> = said
+            .iter()
+            .filter_map(|text| text.strip_prefix(&format!("user-{n} ")))
+            .collect();
+        let expected: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+        assert_eq!(mine, expected, "in the order in which they were said");
+    }
+}
+
+#[test]
+fn connections_that_are_cut_lose_and_double_nothing() {
+    chat_testkit::run(async {
+        let server = PostgresServer::start().await;
+        let logs = vec![open(&server).await, open(&server).await];
+        let first = logs[0].clone();
+        everything_once_while(logs, 60, async {
+            let r = room("r");
+            for seq in [10, 30, 50] {
+                reaches(&first, &r, seq).await;
+                server.cut_connections();
+            }
+        })
+        .await;
+    });
+}
+
+/// Waits until a room's log has come so far.
+async fn reaches(log: &SqlRoomLog, room: &RoomId, seq: u64) {
+    eventually(PATIENCE, "the log grows", || async {
+        let heads = log.heads(std::slice::from_ref(room)).await;
+        let head = heads.ok()?.remove(0)?;
+        (head.position.seq >= seq).then_some(())
+    })
+    .await;
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_has_every_ack_once() {
+    chat_testkit::run(async {
+        let mut server = PostgresServer::start().await;
+        let logs = vec![open(&server).await, open(&server).await];
+        let first = logs[0].clone();
+        everything_once_while(logs, 40, async {
+            let r = room("r");
+            reaches(&first, &r, 20).await;
+            server.kill();
+            let late = append(&first, &r, vec![say(&r, &user("x"), "lost")], TIMEOUT / 20).await;
+            assert!(late[0].as_ref().is_err_and(AppendError::is_retryable));
+            assert!(first.read_after(&r, 0, 10).await.is_err());
+            server.start_again();
+            reaches(&first, &r, 30).await;
+            server.stop();
+            server.start_again();
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_server_that_hangs_holds_nobody_up_and_nothing_acts_late() {
+    chat_testkit::run(async {
+        let server = PostgresServer::start().await;
+        let log = open(&server).await;
+        let r = room("r");
+        one(&log, &r, say(&r, &user("alice"), "before"))
+            .await
+            .unwrap();
+        server.pause();
+        let since = Instant::now();
+        let late = vec![say(&r, &user("alice"), "late")];
+        let outcome = append(&log, &r, late, Duration::from_millis(300)).await;
+        assert!(outcome[0].as_ref().is_err_and(AppendError::is_retryable));
+        assert!(since.elapsed() < Duration::from_secs(2));
+        let read = within(PATIENCE, "a read", log.read_after(&r, 0, 10)).await;
+        assert!(read.is_err());
+        server.resume();
+        eventually(PATIENCE, "it answers again", || async {
+            log.read_after(&r, 0, 10).await.ok()
+        })
+        .await;
+        one(&log, &r, say(&r, &user("alice"), "after"))
+            .await
+            .unwrap();
+        assert_eq!(texts(&log, &r).await, ["before", "after"]);
+    });
+}
+
+#[test]
+fn nodes_that_write_the_same_rooms_in_any_order_make_one_order() {
+    chat_testkit::run(async {
+        let database = Database::postgres().await;
+        let rooms: Arc<Vec<RoomId>> = Arc::new((0..6).map(|n| room(&format!("r{n}"))).collect());
+        let mut nodes = Vec::new();
+        for node in 0..3 {
+            let log = database.open().await.room_log();
+            let rooms = Arc::clone(&rooms);
+            nodes.push(tokio::spawn(async move {
+                for round in 0..40 {
+                    // Another order every time, and at first rooms that nobody has opened.
+                    let calls = (0..rooms.len()).map(|n| {
+                        let room = &rooms[(n * 5 + round + node) % rooms.len()];
+                        AppendCall {
+                            room: room.clone(),
+                            entries: vec![say(room, &user("alice"), "hello")],
+                        }
+                    });
+                    for outcome in log.append(calls.collect(), TIMEOUT).await {
+                        outcome[0].as_ref().unwrap();
+                    }
+                }
+            }));
+        }
+        for node in nodes {
+            node.await.unwrap();
+        }
+        let log = database.open().await.room_log();
+        for room in rooms.iter() {
+            let all = entries(&log, room).await;
+            assert_eq!(all.len(), 120);
+            assert_eq!(all[0].position.seq, 1);
+            assert_chained(&all);
+        }
+    });
+}
