@@ -64,6 +64,10 @@ impl RoomLogHarness for Logs {
         200
     }
 
+    fn keeps_messages(&self) -> bool {
+        true
+    }
+
     fn key_window(&self) -> Duration {
         KEY_WINDOW
     }

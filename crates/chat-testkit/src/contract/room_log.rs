@@ -47,6 +47,11 @@ pub trait RoomLogHarness: Send + Sync {
     /// Entries that the store keeps of a room: 100 to 1,000.
     fn log_max(&self) -> u64;
 
+    /// Whether messages are kept longer than the entries that added them.
+    fn keeps_messages(&self) -> bool {
+        false
+    }
+
     /// How long a key is recognised at least.
     fn key_window(&self) -> Duration;
 
