@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_core::{
-    Command, Emoji, MessageId, MessageKey, PageFrom, Position, RoomId, SendMessage, Text,
+    Command, Emoji, MessageId, MessageKey, PageFrom, Position, RoomId, SendMessage, Text, Token,
 };
-use chat_proto::received::{Changed, Edited, Hello, History, JoinResult, Nothing, Pong, Sent, Who};
+use chat_proto::received::{
+    Changed, Edited, Hello, History, JoinResult, Nothing, Pong, Refreshed, Sent, Who,
+};
 use chat_proto::{ClientFrame, Codec, Request};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -88,6 +90,15 @@ impl Client {
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// Goes on under a new token of the same user, to be done before the old one expires.
+    ///
+    /// # Errors
+    /// [`CommandError`]: the connection goes on under the old one.
+    pub async fn refresh(&self, token: impl Into<Token>) -> Result<Refreshed, CommandError> {
+        let token = token.into();
+        self.command(Command::Refresh { token }).await
     }
 
     /// Joins a room: from a position, or with recent messages.

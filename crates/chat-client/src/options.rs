@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat_core::{Credentials, DeviceId, Hello, Position, RoomId, UserId};
+use chat_core::{Credentials, DeviceId, Hello, Position, RoomId, Token, UserId};
 use chat_proto::Codec;
 
 use crate::limits;
@@ -30,7 +30,7 @@ pub struct Options {
 impl Options {
     /// With a token.
     #[must_use]
-    pub fn with_token(token: impl Into<String>) -> Self {
+    pub fn with_token(token: impl Into<Token>) -> Self {
         Self::with(Credentials {
             token: Some(token.into()),
             ..Credentials::default()

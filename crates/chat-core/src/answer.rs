@@ -39,6 +39,11 @@ pub enum Answer {
     History(Page),
     /// To who.
     Who(Who),
+    /// To refresh.
+    Refreshed {
+        /// When the identity ends now; nothing if it does not.
+        expires_at_ms: Option<Millis>,
+    },
     /// To ping.
     Pong {
         /// The server's time.
@@ -67,6 +72,7 @@ impl Answer {
             Self::Sent(_)
             | Self::Edited { .. }
             | Self::Changed { .. }
+            | Self::Refreshed { .. }
             | Self::Pong { .. }
             | Self::Done => 192,
         }
@@ -78,6 +84,10 @@ impl Answer {
 pub struct HelloAnswer {
     /// Who the connection speaks for.
     pub user: UserId,
+    /// What people call him, if that is known.
+    pub name: Option<String>,
+    /// When the identity ends, if it does: to be refreshed before.
+    pub expires_at_ms: Option<Millis>,
     /// Its id, for logs and support.
     pub connection: ConnectionId,
     /// The node.

@@ -4,60 +4,33 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+use crate::identity::{Identity, Token};
 use crate::ids::UserId;
-use crate::message::Millis;
 
 /// What a client says about himself.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// A token, from `hello`, a header or a subprotocol.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// A name that nobody has to prove; development only.
     pub user: Option<UserId>,
 }
 
-impl Debug for Credentials {
-    /// Secrets print nothing.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("user", &self.user)
-            .finish()
-    }
-}
-
-/// Who somebody is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Identity {
-    /// The user.
-    pub user: UserId,
-    /// Whether he moderates rooms without an owner.
-    pub admin: bool,
-    /// When it ends.
-    pub expires_at_ms: Option<Millis>,
-}
-
-impl Identity {
-    /// An identity without rights or an end.
-    #[must_use]
-    pub fn of(user: UserId) -> Self {
-        Self {
-            user,
-            admin: false,
-            expires_at_ms: None,
-        }
-    }
-}
-
-/// Why somebody was not let in.
+/// Why somebody was not let in. What it says may be told to anybody: nothing of the token, and
+/// nothing of the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthenticationError {
     /// Neither token nor name: say who you are.
     #[error("{0}")]
     Missing(&'static str),
-    /// The token is not valid: get a new one.
+    /// The token was good once: get a new one.
+    #[error("token has expired")]
+    Expired,
+    /// The token will be good: wait, or set the clock of whoever made it.
+    #[error("token is not valid yet")]
+    NotYet,
+    /// The token proves nothing here: get one for this server. Why is in the server's log.
     #[error("token is not valid")]
     Invalid,
 }
@@ -67,6 +40,15 @@ pub enum AuthenticationError {
 /// # Contract
 /// 1. `refuses_what_it_cannot_prove`: an answer is an identity that the credentials prove, or an
 ///    error; never a default.
+/// 2. `says_what_is_missing`: without token and name the answer is `Missing`.
+/// 3. `tells_who_it_is`: the user, and always the same one.
+/// 4. `an_identity_has_not_ended`: one that ends, ends later.
+/// 5. `a_name_proves_nothing_beside_a_token`: only where names are taken without proof is anything
+///    made of one, and the answer says nothing of the name where a token was given.
+/// 6. `answers_any_text`: no token makes it panic or hang.
+///
+/// # Cancel safety
+/// It changes nothing.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Authenticator: Debug + Send + Sync + 'static {

@@ -1,6 +1,7 @@
 //! What a connection may ask for. The transport parses frames into these; the engine carries
 //! them out.
 
+use crate::identity::Token;
 use crate::ids::{DeviceId, MessageId, MessageKey, RoomId, UserId};
 use crate::message::{Emoji, Meta, Text};
 use crate::position::Position;
@@ -35,7 +36,7 @@ pub enum Command {
     /// Prolong the identity.
     Refresh {
         /// The new token.
-        token: String,
+        token: Token,
     },
     /// Receive a room's events from now on, and what was missed.
     Join {

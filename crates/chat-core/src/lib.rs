@@ -1,7 +1,7 @@
 //! Domain types, the seams and the engine of the chat server: no sockets, no SQL, no Redis.
 //!
 //! # Layout
-//! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`
+//! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`, `identity`
 //! - what nodes say to each other: [`envelope`], `signal`
 //! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
 //!   `authenticator`, `clock`
@@ -15,6 +15,7 @@ mod position;
 mod topic;
 
 mod entry;
+mod identity;
 mod message;
 mod room;
 
@@ -44,7 +45,7 @@ mod size;
 
 pub use answer::{Answer, ClientLimits, HelloAnswer, JoinResult, Sent, Who};
 pub use authenticator::{
-    AuthenticationError, Authenticator, Credentials, DevelopmentAuthenticator, Identity,
+    AuthenticationError, Authenticator, Credentials, DevelopmentAuthenticator,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use command::{Command, Hello, SendMessage, Status};
@@ -56,6 +57,7 @@ pub use entry::{Entry, EntryBody, EntryHeader};
 pub use error::ServiceError;
 pub use event::{CODECS, Delivery, Event, Notification, Part, ResetReason};
 pub use feed::{Feed, Loss, Step, Want};
+pub use identity::{Identity, PatternError, RoomPatterns, Token, TokenId, TokenIdError};
 pub use ids::{
     ConnectionId, DeviceId, EntryId, Epoch, InstanceId, MessageId, MessageIdError, MessageKey,
     NameError, RoomId, UserId,

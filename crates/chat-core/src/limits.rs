@@ -51,6 +51,11 @@ pub const ENVELOPE_DEPTH_MAX: usize = 16;
 pub const FEED_RING: usize = 1_024;
 /// Entries that a feed holds while it waits for the one before them.
 pub const FEED_PENDING_MAX: usize = 256;
+/// Patterns of rooms in one identity. Each command on a room looks through them, and a token has to
+/// fit a header.
+pub const PATTERNS_MAX: usize = 100;
+/// Longest id of a token, in bytes: a UUID, a ULID, a hash in hex and more.
+pub const TOKEN_ID_BYTES_MAX: usize = 256;
 /// Occupants that are named in a join result.
 pub const OCCUPANTS_SHOWN: usize = 50;
 

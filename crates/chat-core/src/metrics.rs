@@ -100,6 +100,8 @@ metrics! {
     evicted: Counter = "chat_evicted", "Connections evicted because they were too slow";
     /// Connections closed by the server, by reason.
     closed: Family<ReasonLabel, Counter> = "chat_closed", "Connections closed by the server, by reason";
+    /// Credentials that proved nothing.
+    refused: Counter = "chat_refused", "Credentials that proved nothing";
     /// Bad frames.
     bad_frames: Counter = "chat_bad_frames", "Frames that could not be understood";
     /// Links lost to the broker.

@@ -1,7 +1,8 @@
 //! The engine: sessions, rooms, lanes, and the tasks that keep them in step with log and broker.
 //!
 //! # Layout
-//! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning
+//! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning,
+//!   `identities` who it speaks for and how long
 //! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
 //!   ends to serve it; `users` are those who are connected here, `own_rooms` what each of
 //!   them is a member of, kept in step by `membership_work`
@@ -32,6 +33,7 @@ use crate::room_log::RoomLog;
 
 mod builder;
 mod hello;
+mod identities;
 mod session;
 
 mod attendance;
@@ -62,6 +64,7 @@ mod presence_work;
 
 use connection::Connection;
 use health::Parts;
+use identities::Identities;
 use lanes::Lanes;
 use rooms::Rooms;
 use users::Users;
@@ -116,6 +119,7 @@ pub(crate) struct Inner {
     users: Users,
     lanes: Lanes,
     connections: Connections,
+    identities: Identities,
     parts: Parts,
     /// When the presence store was last found to have forgotten this node, and so perhaps others.
     presence_shaken: Mutex<Option<Instant>>,
@@ -176,11 +180,7 @@ impl ChatService {
     pub async fn connect(&self, who: Credentials) -> Result<Session, ServiceError> {
         let inner = &self.inner;
         inner.check_place(inner.connections.read().len())?;
-        let identity = inner
-            .authenticator
-            .authenticate(who)
-            .await
-            .map_err(|error| ServiceError::Unauthorized(error.to_string()))?;
+        let identity = inner.identify(who).await?;
         let connection = Arc::new(Connection::new(identity, &inner.limits));
         {
             let mut connections = inner.connections.write();
@@ -190,6 +190,7 @@ impl ChatService {
             connections.insert(connection.id, Arc::clone(&connection));
         }
         inner.add_user(&connection);
+        inner.identities.remember(&connection);
         inner.metrics.connects.inc();
         inner.metrics.connections.inc();
         Ok(Session::new(Arc::clone(inner), connection))

@@ -14,6 +14,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::auth::TokenArgs;
+
 /// What an address without a value after `--redis` means.
 pub(crate) const REDIS_DEFAULT: &str = "redis://127.0.0.1:6379";
 
@@ -23,6 +25,10 @@ Examples:
   chat-server --listen 127.0.0.1:9000             on another port
   chat-server --listen 0.0.0.0:8080 --insecure-anonymous
                                                   for everybody who reaches this machine
+  chat-server --listen 0.0.0.0:8080 --auth jwt --jwt-secret-file secret
+                                                  for everybody who has a token
+  chat-server token --user alice --jwt-secret-file secret
+                                                  a token for alice, good for an hour
   chat-server --redis redis://10.0.0.5:6379       one of many nodes that share a chat
 
 A flag wins over its environment variable, which wins over the file, which wins over the default.";
@@ -56,6 +62,8 @@ pub(crate) enum Task {
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
+    /// Make a token for somebody and print it. For trying things out, for bots and for operators.
+    Token(TokenArgs),
 }
 
 /// The flags of the server itself.
@@ -63,7 +71,7 @@ pub(crate) enum Task {
 pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one.
     ///
-    /// An address that other machines reach needs --insecure-anonymous.
+    /// An address that other machines reach needs --auth jwt or --insecure-anonymous.
     ///
     /// [env: CHAT_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -74,6 +82,51 @@ pub(crate) struct ServeArgs {
     /// [env: CHAT_INSECURE_ANONYMOUS]
     #[arg(long)]
     pub(crate) insecure_anonymous: bool,
+
+    /// Who may come in: development (anybody, by any name), or jwt (whoever has a token).
+    ///
+    /// [env: CHAT_AUTH] [default: development]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) auth: Option<String>,
+
+    /// The secret that tokens are signed with (HS256), at least 32 bytes.
+    ///
+    /// Other users of this machine can see a flag: better take the variable or the file.
+    ///
+    /// [env: CHAT_JWT_SECRET]
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) jwt_secret: Option<String>,
+
+    /// A file with such a secret in each line, read again when it changes.
+    ///
+    /// [env: CHAT_JWT_SECRET_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwt_secret_file: Option<String>,
+
+    /// A file with public keys for tokens, PEM or JWKS (RS256, ES256, EdDSA), read again when it
+    /// changes.
+    ///
+    /// [env: CHAT_JWT_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwt_key: Option<String>,
+
+    /// Who may have made a token (its iss); may be repeated. Without it: whoever has the key.
+    ///
+    /// [env: CHAT_JWT_ISSUER, separated by commas]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) jwt_issuer: Vec<String>,
+
+    /// For whom a token may be (its aud); may be repeated. Without it: only tokens that do not say.
+    ///
+    /// [env: CHAT_JWT_AUDIENCE, separated by commas]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) jwt_audience: Vec<String>,
+
+    /// Take a token in the URL too, as in /ws?token=TOKEN. URLs end up in logs.
+    ///
+    /// [env: CHAT_ALLOW_TOKEN_IN_URL]
+    #[arg(long)]
+    pub(crate) allow_token_in_url: bool,
 
     /// Share rooms with other nodes through this Redis or Valkey.
     ///

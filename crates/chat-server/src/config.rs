@@ -3,6 +3,7 @@
 //! Reads, checks and reports everything that is wrong at once; starts nothing. The environment is
 //! handed in, so that tests need not touch the one of the process.
 
+mod identity;
 mod limits;
 mod problem;
 mod settings;
@@ -19,6 +20,7 @@ use chat_redis::{RedisUrl, SubscribeMode};
 use chat_ws::Origins;
 use toml::Value;
 
+use crate::auth::JwtConfig;
 use crate::cli::ServeArgs;
 pub(crate) use problem::ConfigError;
 use problem::{Mistake, Problem};
@@ -35,6 +37,13 @@ pub(crate) const LISTEN_DEFAULT: SocketAddr =
 const VARIABLES: &[(&str, &[&str])] = &[
     ("listen", &["CHAT_LISTEN"]),
     ("insecure_anonymous", &["CHAT_INSECURE_ANONYMOUS"]),
+    ("auth", &["CHAT_AUTH"]),
+    ("jwt_secret", &["CHAT_JWT_SECRET"]),
+    ("jwt_secret_file", &["CHAT_JWT_SECRET_FILE"]),
+    ("jwt_key", &["CHAT_JWT_KEY"]),
+    ("jwt_issuer", &["CHAT_JWT_ISSUER"]),
+    ("jwt_audience", &["CHAT_JWT_AUDIENCE"]),
+    ("allow_token_in_url", &["CHAT_ALLOW_TOKEN_IN_URL"]),
     ("redis", &["REDIS_URL", "CHAT_REDIS"]),
     ("store", &["CHAT_STORE"]),
     ("redis_prefix", &["CHAT_REDIS_PREFIX"]),
@@ -52,6 +61,10 @@ pub(crate) type Environment = BTreeMap<String, String>;
 pub(crate) struct Config {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// Which tokens are good; without it, names are taken without proof.
+    pub(crate) jwt: Option<JwtConfig>,
+    /// Whether a token may be in the URL.
+    pub(crate) token_in_url: bool,
     /// The Redis that nodes share; without one, rooms are in this process.
     pub(crate) redis: Option<RedisUrl>,
     /// What all names in Redis begin with.
@@ -148,8 +161,10 @@ fn add_environment(settings: &mut Settings, environment: &Environment) {
                 continue;
             };
             let value = match *key {
-                "insecure_anonymous" => values::flag_from_text(text),
-                "allowed_origin" => list(text.split(',').map(str::trim)),
+                "insecure_anonymous" | "allow_token_in_url" => values::flag_from_text(text),
+                "allowed_origin" | "jwt_issuer" | "jwt_audience" => {
+                    list(text.split(',').map(str::trim))
+                }
                 _ => Value::String(text.clone()),
             };
             settings.add(*key, *name, value);
@@ -164,6 +179,14 @@ fn add_environment(settings: &mut Settings, environment: &Environment) {
 fn add_flags(settings: &mut Settings, args: &ServeArgs) {
     let texts = [
         ("listen", "--listen", &args.listen),
+        ("auth", "--auth", &args.auth),
+        ("jwt_secret", "--jwt-secret", &args.jwt_secret),
+        (
+            "jwt_secret_file",
+            "--jwt-secret-file",
+            &args.jwt_secret_file,
+        ),
+        ("jwt_key", "--jwt-key", &args.jwt_key),
         ("redis", "--redis", &args.redis),
         ("store", "--store", &args.store),
         ("redis_prefix", "--redis-prefix", &args.redis_prefix),
@@ -180,13 +203,28 @@ fn add_flags(settings: &mut Settings, args: &ServeArgs) {
             settings.add(key, flag, Value::String(text.clone()));
         }
     }
-    if args.insecure_anonymous {
-        let yes = Value::Boolean(true);
-        settings.add("insecure_anonymous", "--insecure-anonymous", yes);
+    let flags = [
+        (
+            "insecure_anonymous",
+            "--insecure-anonymous",
+            args.insecure_anonymous,
+        ),
+        (
+            "allow_token_in_url",
+            "--allow-token-in-url",
+            args.allow_token_in_url,
+        ),
+    ];
+    for (key, flag, _) in flags.iter().filter(|(_, _, given)| *given) {
+        settings.add(*key, *flag, Value::Boolean(true));
     }
-    if !args.allowed_origin.is_empty() {
-        let origins = list(args.allowed_origin.iter().map(String::as_str));
-        settings.add("allowed_origin", "--allowed-origin", origins);
+    let lists = [
+        ("allowed_origin", "--allowed-origin", &args.allowed_origin),
+        ("jwt_issuer", "--jwt-issuer", &args.jwt_issuer),
+        ("jwt_audience", "--jwt-audience", &args.jwt_audience),
+    ];
+    for (key, flag, texts) in lists.iter().filter(|(_, _, texts)| !texts.is_empty()) {
+        settings.add(*key, *flag, list(texts.iter().map(String::as_str)));
     }
     for limit in &args.limit {
         add_limit(settings, "--limit", limit);
@@ -209,16 +247,15 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
     let listen = settings
         .read("listen", values::listen)
         .unwrap_or(LISTEN_DEFAULT);
-    let is_open = settings.read("insecure_anonymous", values::flag) == Some(true);
-    if !is_open && !listen.ip().to_canonical().is_loopback() {
-        let place = settings.place("listen").unwrap_or("--listen").to_owned();
-        let command = values::command_with(arguments, "--insecure-anonymous");
-        settings.note(place, Problem::OpenToAll { listen, command });
-    }
+    let jwt = identity::read(settings, listen, arguments);
     let redis = settings.read("redis", values::redis);
     check_store(settings, redis.is_some());
     Config {
         listen,
+        jwt,
+        token_in_url: settings
+            .read("allow_token_in_url", values::flag)
+            .unwrap_or_default(),
         redis,
         redis_prefix: settings
             .read("redis_prefix", values::redis_prefix)

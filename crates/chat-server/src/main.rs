@@ -4,8 +4,10 @@
 //! - what it is told: `cli`, `config`
 //! - a server's life: `serve`, with `listener`, `wiring`, `signals`, `logging`, `process`
 //! - what it answers over plain HTTP: `http`; `/ws` is chat-ws's
+//! - who may come in: `auth`; files that change meanwhile: `reload`
 //! - `health_check`: the command that asks another one how it is
 
+mod auth;
 mod cli;
 mod config;
 mod health_check;
@@ -13,6 +15,7 @@ mod http;
 mod listener;
 mod logging;
 mod process;
+mod reload;
 mod serve;
 mod signals;
 mod wiring;
@@ -43,6 +46,13 @@ fn main() -> ExitCode {
         .collect();
     match cli.command {
         Some(Task::Health { url }) => health(url.as_deref(), &environment),
+        Some(Task::Token(args)) => match auth::mint(&args, &environment) {
+            Ok(token) => {
+                println!("{token}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(MISUSED, &error),
+        },
         None => serve(&cli.serve, &environment),
     }
 }

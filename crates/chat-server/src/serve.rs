@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::http::{HttpState, router};
 use crate::listener::{ListenError, bind, reachable};
 use crate::process::{ProcessCollector, raise_open_files, warn_of_few_files};
+use crate::reload::Reloads;
 use crate::signals::Signals;
 use crate::wiring::{self, WiringError};
 
@@ -71,7 +72,8 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector));
     let metrics = Metrics::new(&mut registry);
-    let (service, unusable) = wiring::build(&config, metrics).await?;
+    let reloads = Reloads::new();
+    let (service, unusable) = wiring::build(&config, metrics, &reloads).await?;
     let address = server.address();
     info!(%address, instance = %service.instance(), "serving");
 
@@ -79,6 +81,7 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     let tasks = TaskTracker::new();
     let mut transport = chat_ws::Config::new(&config.limits);
     transport.origins = config.allowed_origins.clone();
+    transport.token_in_url = config.token_in_url;
     transport.stop_timeout = STOP_GRACE;
     let handler = handler(&service, registry);
     let serving = server.serve(transport, service.clone(), handler, stop.clone());
@@ -148,7 +151,9 @@ fn announce(config: &Config, address: SocketAddr) {
 fn lines(config: &Config, address: SocketAddr) -> Vec<String> {
     let near = reachable(address);
     let mut lines = vec![format!("Chat is open at http://{near}/")];
-    if address.ip().to_canonical().is_loopback() {
+    if config.jwt.is_some() {
+        lines.push("Whoever has a token may come in (--auth jwt).".to_owned());
+    } else if address.ip().to_canonical().is_loopback() {
         lines.push("Development mode: anybody on this machine may take any name.".to_owned());
     } else {
         lines.push(format!(

@@ -1,18 +1,24 @@
 //! Which implementation stands behind each seam. The one place that names backends.
 
 use std::future::pending;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::{BuildError, ChatService, InstanceId, Metrics};
+use chat_core::{
+    Authenticator, BuildError, ChatService, DevelopmentAuthenticator, InstanceId, Metrics,
+    SystemClock,
+};
 use chat_redis::{
     CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, RedisUrl,
     check_server,
 };
 use tracing::{info, warn};
 
+use crate::auth::{JwtAuthenticator, KeyError};
 use crate::config::Config;
+use crate::reload::{Reloads, Watched};
 
 /// How often a Redis that is away at the start is asked again.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,6 +37,9 @@ pub(crate) enum WiringError {
     /// The address or what goes with it cannot work: correct it.
     #[error("Redis cannot be used: {0}")]
     Config(#[from] chat_redis::ConfigError),
+    /// There are no keys to check tokens with: correct the file.
+    #[error("tokens cannot be checked: the file {0}")]
+    Keys(#[from] KeyError),
     /// The server that answers is none that promises can be kept on.
     #[error("Redis cannot be used: {0}")]
     Check(#[from] CheckError),
@@ -46,22 +55,44 @@ pub(crate) type Unusable = Pin<Box<dyn Future<Output = WiringError> + Send>>;
 pub(crate) async fn build(
     config: &Config,
     metrics: Metrics,
+    reloads: &Reloads,
 ) -> Result<(ChatService, Unusable), WiringError> {
+    let authenticator = authenticator(config, reloads)?;
     match &config.redis {
         None => {
             let service = chat_memory::embedded(&config.limits)
                 .metrics(metrics)
+                .authenticator(authenticator)
                 .build()?;
             Ok((service, Box::pin(pending())))
         }
-        Some(url) => on_redis(config, url, metrics).await,
+        Some(url) => on_redis(config, url, metrics, authenticator).await,
     }
+}
+
+fn authenticator(
+    config: &Config,
+    reloads: &Reloads,
+) -> Result<Arc<dyn Authenticator>, WiringError> {
+    let Some(jwt) = &config.jwt else {
+        return Ok(Arc::new(DevelopmentAuthenticator));
+    };
+    let file = jwt.keys.file().map(Path::to_owned);
+    let watched = file.map(|file| Watched::new(vec![file]));
+    let authenticator = Arc::new(JwtAuthenticator::new(jwt.clone(), Arc::new(SystemClock))?);
+    if let Some(watched) = watched {
+        let keys = Arc::clone(&authenticator);
+        let load = move || keys.reload();
+        reloads.keep("keys for tokens", watched, load);
+    }
+    Ok(authenticator)
 }
 
 async fn on_redis(
     config: &Config,
     url: &RedisUrl,
     metrics: Metrics,
+    authenticator: Arc<dyn Authenticator>,
 ) -> Result<(ChatService, Unusable), WiringError> {
     let redis = redis_config(config, url)?;
     let mut first = redis.clone();
@@ -86,6 +117,7 @@ async fn on_redis(
     .directory(Arc::new(RedisDirectory::beside(&pubsub)))
     .limits(config.limits.clone())
     .metrics(metrics)
+    .authenticator(authenticator)
     .build()?;
     Ok((service, unusable))
 }

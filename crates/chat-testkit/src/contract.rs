@@ -11,6 +11,7 @@
 //! always for something, with the harness's patience as the limit. The shape is borrowed from
 //! `object_store::integration` and `phoenix_pubsub`, which ship their suites too.
 
+pub mod authenticator;
 pub mod directory;
 pub mod presence;
 pub mod pubsub;

@@ -14,6 +14,9 @@ use crate::origin::Origins;
 pub struct Config {
     /// Web pages that may connect besides this server's own.
     pub origins: Origins,
+    /// Whether `/ws?token=…` is taken. Addresses end up in logs and histories, so it is refused
+    /// unless somebody has thought about that.
+    pub token_in_url: bool,
     /// Sockets that are open at once, HTTP included. One more is closed as soon as it is accepted.
     pub sockets_max: usize,
     /// How long the head of a request may take.
@@ -28,6 +31,7 @@ impl Config {
     pub fn new(limits: &Limits) -> Self {
         Self {
             origins: Origins::default(),
+            token_in_url: false,
             sockets_max: limits.connections_max.saturating_add(limits::HTTP_SOCKETS),
             header_timeout: limits::HEADER_TIMEOUT,
             stop_timeout: limits::STOP_TIMEOUT,

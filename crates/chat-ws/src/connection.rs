@@ -9,7 +9,6 @@ use std::pin::Pin;
 
 use chat_core::{
     ChatService, CloseReason, Credentials, Hello, Outgoing, ReasonLabel, ServiceError, Session,
-    UserId,
 };
 use chat_proto::{ClientFrame, CloseCode, ErrorCode, ErrorObject, Request};
 use futures_util::future::join;
@@ -45,15 +44,19 @@ impl From<Lost> for End {
     }
 }
 
-/// Runs a connection to its end. `user` is an implicit hello, from the URL.
-pub(crate) async fn run<S>(mut wire: Wire<S>, service: &ChatService, user: Option<Box<UserId>>)
-where
+/// Runs a connection to its end. `carried` is what came with the request: a name is an implicit
+/// hello, a token stands for one that hello does not have.
+pub(crate) async fn run<S>(
+    mut wire: Wire<S>,
+    service: &ChatService,
+    carried: Option<Box<Credentials>>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let limits = service.limits();
     let mut bad = BadFrames::new(limits.bad_frames_max);
     // Boxed, because it is over soon and the rest lasts: its space would be kept all the while.
-    let greeting = Box::pin(greet(&mut wire, service, &mut bad, user));
+    let greeting = Box::pin(greet(&mut wire, service, &mut bad, carried));
     let (end, running) = match timeout(limits.hello_timeout, greeting).await {
         Ok(Ok((session, hello))) => chat(&mut wire, service, session, hello, bad).await,
         Ok(Err(end)) => (end, None),
@@ -80,17 +83,13 @@ async fn greet<S>(
     wire: &mut Wire<S>,
     service: &ChatService,
     bad: &mut BadFrames,
-    user: Option<Box<UserId>>,
+    mut carried: Option<Box<Credentials>>,
 ) -> Result<(Session, Running), End>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    if let Some(user) = user {
-        let credentials = Credentials {
-            user: Some(*user),
-            ..Credentials::default()
-        };
-        return admit(wire, service, None, credentials, Hello::default()).await;
+    if let Some(named) = carried.take_if(|carried| carried.user.is_some()) {
+        return admit(wire, service, None, *named, Hello::default()).await;
     }
     loop {
         let (id, error, is_bad) = match wire.turn(true).await? {
@@ -99,8 +98,16 @@ where
             Turn::Frame(bytes) => match wire.codec().decode_client(&bytes) {
                 Ok(ClientFrame {
                     id,
-                    request: Request::Hello { credentials, hello },
-                }) => return admit(wire, service, id, credentials, hello).await,
+                    request:
+                        Request::Hello {
+                            mut credentials,
+                            hello,
+                        },
+                }) => {
+                    let carried = carried.and_then(|carried| carried.token);
+                    credentials.token = credentials.token.or(carried);
+                    return admit(wire, service, id, credentials, hello).await;
+                }
                 Ok(ClientFrame { id, .. }) => {
                     (id, unauthorized("the first command is hello"), true)
                 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - `server` accepts sockets, `upgrade` decides about requests for `/ws` (`origin`, `offer`,
-//!   `query` are its parts), `http` is the seam to whoever answers the other requests
+//!   `query`, `bearer` are its parts), `http` is the seam to whoever answers the other requests
 //! - `connection` is the life of one WebSocket, in one task; `heartbeat` and `frames` are its pure
 //!   parts
 //! - `wire` reads and writes frames, `out` is what waits to be written
@@ -37,6 +37,7 @@ mod config;
 mod http;
 mod server;
 
+mod bearer;
 mod offer;
 mod origin;
 mod query;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_core::UserId;
+use chat_core::{Credentials, UserId};
 use chat_proto::{Codec, ErrorCode};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::{Instrument, debug, debug_span};
 
+use crate::bearer;
 use crate::connection;
 use crate::http::{Body, Refusal, full};
 use crate::limits;
@@ -54,8 +55,8 @@ pub(crate) fn upgrade(
 #[derive(Debug)]
 struct Asked {
     codec: Codec,
-    /// The name in the URL: an implicit hello. Boxed, because almost nobody has one.
-    user: Option<Box<UserId>>,
+    /// What came with the request. Boxed, because most clients say it in hello.
+    carried: Option<Box<Credentials>>,
 }
 
 fn check(shared: &Shared, request: &Request<Incoming>) -> Result<(Response<Body>, Asked), Refusal> {
@@ -78,12 +79,23 @@ fn check(shared: &Shared, request: &Request<Incoming>) -> Result<(Response<Body>
         }
         Choice::None => return Err(no_subprotocol()),
     };
+    let carried = carried(shared, request)?;
+    Ok((response, Asked { codec, carried }))
+}
+
+fn carried(
+    shared: &Shared,
+    request: &Request<Incoming>,
+) -> Result<Option<Box<Credentials>>, Refusal> {
+    let query = request.uri().query();
+    let token = bearer::token(request.headers(), query, shared.config.token_in_url)?;
     let user = if shared.service.is_development() {
-        user_of(request.uri().query())?
+        user_of(query)?
     } else {
         None
     };
-    Ok((response, Asked { codec, user }))
+    let carries = token.is_some() || user.is_some();
+    Ok(carries.then(|| Box::new(Credentials { token, user })))
 }
 
 fn not_a_websocket(error: &Error) -> Refusal {
@@ -140,15 +152,14 @@ fn no_subprotocol() -> Refusal {
     )
 }
 
-fn user_of(query: Option<&str>) -> Result<Option<Box<UserId>>, Refusal> {
+fn user_of(query: Option<&str>) -> Result<Option<UserId>, Refusal> {
     let Some(name) = query.and_then(|query| query::value(query, "user")) else {
         return Ok(None);
     };
-    let user: UserId = name.parse().map_err(|error| {
+    name.parse().map(Some).map_err(|error| {
         let message = format!("user in the URL {error}");
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, message)
-    })?;
-    Ok(Some(Box::new(user)))
+    })
 }
 
 /// The life of a connection, from the end of its HTTP.
@@ -164,7 +175,7 @@ async fn connect(shared: Arc<Shared>, upgraded: OnUpgrade, asked: Asked, place: 
     let frame_bytes_max = shared.service.limits().frame_bytes_max;
     let socket = parts.io.into_inner();
     let wire = Wire::new(socket, parts.read_buf, asked.codec, frame_bytes_max).await;
-    connection::run(wire, &shared.service, asked.user).await;
+    connection::run(wire, &shared.service, asked.carried).await;
     drop(place);
 }
 

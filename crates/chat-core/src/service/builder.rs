@@ -19,10 +19,13 @@ use crate::pubsub::PubSub;
 use crate::reach::Reach;
 use crate::room_log::RoomLog;
 use crate::service::health::Parts;
+use crate::service::identities::Identities;
 use crate::service::lanes::{Lanes, Unannounced};
 use crate::service::rooms::Rooms;
 use crate::service::users::Users;
-use crate::service::{ChatService, Inner, dispatcher, housekeeping, lanes, membership_work};
+use crate::service::{
+    ChatService, Inner, dispatcher, housekeeping, identities, lanes, membership_work,
+};
 
 /// Why an engine cannot be put together like this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +150,7 @@ impl ChatServiceBuilder {
             clock: self.clock,
             lanes,
             connections: RwLock::new(HashMap::new()),
+            identities: Identities::default(),
             parts: Parts::default(),
             presence_shaken: Mutex::default(),
             timers,
@@ -171,6 +175,7 @@ impl ChatServiceBuilder {
         inner.spawn(housekeeping::renew_logs(Arc::clone(&inner)));
         inner.spawn(housekeeping::tell_each_second(Arc::clone(&inner)));
         inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));
+        inner.spawn(identities::end_identities(Arc::clone(&inner)));
         let tasks = inner.stop.clone().drop_guard();
         Ok(ChatService {
             inner,

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::answer::Answer;
-use crate::authenticator::Identity;
 use crate::error::ServiceError;
+use crate::identity::Identity;
 use crate::ids::{ConnectionId, RoomId, UserId};
 use crate::limits::Limits;
 use crate::outbox::{Outbox, Outgoing};
@@ -19,7 +19,8 @@ use crate::service::room::RoomHub;
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) user: UserId,
-    pub(crate) admin: bool,
+    /// Replaced as a whole when it is refreshed.
+    identity: Mutex<Arc<Identity>>,
     pub(crate) outbox: Outbox,
     /// The rooms that it joined, or is joining, and what its user may do in them. Few: a list is
     /// smaller than a map.
@@ -35,8 +36,8 @@ impl Connection {
     pub(crate) fn new(identity: Identity, limits: &Limits) -> Self {
         Self {
             id: ConnectionId::random(),
-            user: identity.user,
-            admin: identity.admin,
+            user: identity.user.clone(),
+            identity: Mutex::new(Arc::new(identity)),
             outbox: Outbox::new(limits),
             rooms: Mutex::default(),
             greeted: AtomicBool::new(false),
@@ -53,6 +54,17 @@ impl Connection {
                 result: Box::new(result),
             });
         }
+    }
+
+    /// What its user may, and for how long.
+    pub(super) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.lock())
+    }
+
+    /// Goes on under another identity of the same user; answers the one before.
+    pub(super) fn set_identity(&self, identity: Arc<Identity>) -> Arc<Identity> {
+        debug_assert_eq!(identity.user, self.user, "a connection keeps its user");
+        std::mem::replace(&mut self.identity.lock(), identity)
     }
 
     /// Whether this is the first hello.
@@ -107,6 +119,12 @@ impl Connection {
             .iter()
             .find(|(room, _)| room.id == *id)
             .map(|(room, _)| Arc::clone(room))
+    }
+
+    /// The rooms that it joined, or is joining.
+    pub(super) fn joined(&self) -> Vec<Arc<RoomHub>> {
+        let rooms = self.rooms.lock();
+        rooms.iter().map(|(room, _)| Arc::clone(room)).collect()
     }
 
     /// What its user may do in a room that it joined.

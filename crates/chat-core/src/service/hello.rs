@@ -34,8 +34,11 @@ impl Inner {
     ) {
         // Events of rooms that are joined already wait behind the answer.
         connection.outbox.cork();
+        let identity = connection.identity();
         let answer = HelloAnswer {
             user: connection.user.clone(),
+            name: identity.name.clone(),
+            expires_at_ms: identity.expires_at_ms,
             connection: connection.id,
             instance: self.instance,
             heartbeat_ms: millis(self.limits.heartbeat),

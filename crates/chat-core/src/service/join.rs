@@ -92,6 +92,10 @@ impl Inner {
     }
 
     async fn enter(&self, connection: &Connection, id: &RoomId) -> Result<Access, ServiceError> {
+        if !connection.identity().permits(id) {
+            // Nothing is opened and nobody made a member; otherwise as for a room of others.
+            return self.access(connection, id).await;
+        }
         let access = self
             .directory
             .enter(id, &connection.user)

@@ -226,7 +226,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::authenticator::Identity;
+    use crate::identity::Identity;
     use crate::limits::Limits;
     use crate::model::ModelLog;
     use crate::outbox::Outgoing;

@@ -280,7 +280,9 @@ impl Inner {
     ) -> Result<Access, ServiceError> {
         let access = self.known_access(connection, room).await?;
         access
-            .filter(Access::is_visible)
+            // Asked first and judged afterwards: a room that the identity forbids takes as long as one
+            // that is not there.
+            .filter(|access| access.is_visible() && connection.identity().permits(room))
             .ok_or(ServiceError::NotFound("room"))
     }
 

@@ -109,6 +109,8 @@ impl Drop for Session {
         for room in self.connection.end() {
             self.inner.leave_room(&self.connection, &room, true);
         }
+        // After its end, so that a refresh that still runs enters nothing any more.
+        self.inner.identities.forget(&self.connection);
     }
 }
 
@@ -174,6 +176,7 @@ impl Inner {
                 cursor,
                 limit,
             } => self.who(connection, &room, cursor, limit).await.map(Some),
+            Command::Refresh { token } => self.refresh(connection, token).await.map(Some),
             Command::Ping => Ok(Some(Answer::Pong {
                 now_ms: self.clock.now_ms(),
             })),
@@ -194,7 +197,7 @@ impl Inner {
         make: impl FnOnce(bool) -> Change,
     ) -> Result<Option<Answer>, ServiceError> {
         let access = self.access(connection, room).await?;
-        let change = make(connection.admin || access.may_moderate());
+        let change = make(connection.identity().admin || access.may_moderate());
         let done = Done::Connection(Ticket::new(connection, id, kind));
         self.append(&connection.user, change, done).await;
         Ok(None)

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Clock, Directory, InstanceId, ManualClock, Presence, PubSub, RoomId, RoomLog};
+use chat_core::{
+    Authenticator, Clock, Credentials, DevelopmentAuthenticator, Directory, InstanceId,
+    ManualClock, Presence, PubSub, RoomId, RoomLog, Token, UserId,
+};
 use chat_memory::{
     MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryPubSub, MemoryRoomLog,
 };
+use chat_testkit::contract::authenticator::AuthenticatorHarness;
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::presence::PresenceHarness;
 use chat_testkit::contract::pubsub::PubSubHarness;
@@ -19,6 +23,7 @@ chat_testkit::room_log_contract!(room_log, MemoryHarness::start);
 chat_testkit::room_log_contract!(silent_room_log, MemoryHarness::start_silent);
 chat_testkit::presence_contract!(presence, MemoryHarness::start);
 chat_testkit::directory_contract!(directory, MemoryHarness::start);
+chat_testkit::authenticator_contract!(development_identities, || async { Development });
 
 /// All of the backend on one clock that only tests move.
 struct MemoryHarness {
@@ -164,6 +169,34 @@ impl PresenceHarness for MemoryHarness {
 
     async fn pass(&self, time: Duration) {
         self.advance(time);
+    }
+}
+
+/// Names without proof, as the embedded engine takes them.
+struct Development;
+
+impl AuthenticatorHarness for Development {
+    fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::new(DevelopmentAuthenticator)
+    }
+
+    fn good(&self, user: &UserId) -> Credentials {
+        Credentials {
+            token: None,
+            user: Some(user.clone()),
+        }
+    }
+
+    fn bad(&self) -> Vec<(&'static str, Credentials)> {
+        let token = Credentials {
+            token: Some(Token::from("e30.e30.e30")),
+            user: None,
+        };
+        vec![("a token", token)]
+    }
+
+    fn now_ms(&self) -> u64 {
+        0
     }
 }
 

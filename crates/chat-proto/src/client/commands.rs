@@ -1,7 +1,9 @@
 //! Which fields each command has.
 
 use chat_core::limits::PAGE_MAX;
-use chat_core::{Command, Credentials, Hello, PageFrom, Role, RoomKind, SendMessage, Status};
+use chat_core::{
+    Command, Credentials, Hello, PageFrom, Role, RoomKind, SendMessage, Status, Token,
+};
 
 use super::take::{Taken, bad, missing};
 use crate::error::{ErrorCode, ErrorObject, clipped};
@@ -48,7 +50,9 @@ pub(super) fn request(fields: &mut Fields<'_>) -> Taken<Request> {
 
 fn hello(fields: &mut Fields<'_>) -> Taken<Request> {
     let credentials = Credentials {
-        token: fields.short_text(Field::Token, TOKEN_BYTES_MAX)?,
+        token: fields
+            .short_text(Field::Token, TOKEN_BYTES_MAX)?
+            .map(Token::from),
         user: fields.user()?,
     };
     let hello = Hello {
@@ -62,6 +66,7 @@ fn hello(fields: &mut Fields<'_>) -> Taken<Request> {
 fn refresh(fields: &mut Fields<'_>) -> Taken<Command> {
     let token = fields.short_text(Field::Token, TOKEN_BYTES_MAX)?;
     let token = token.ok_or_else(|| missing(Field::Token))?;
+    let token = token.into();
     Ok(Command::Refresh { token })
 }
 

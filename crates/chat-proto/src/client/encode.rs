@@ -1,7 +1,7 @@
 //! Writes commands: for clients, tools and tests.
 
 use bytes::Bytes;
-use chat_core::{Command, Credentials, Hello, MessageKey, PageFrom, SendMessage, UserId};
+use chat_core::{Command, Credentials, Hello, MessageKey, PageFrom, SendMessage, Token, UserId};
 
 use crate::codec::Codec;
 use crate::frame::{ClientFrame, Request};
@@ -22,7 +22,7 @@ pub(crate) fn encode(codec: Codec, frame: &ClientFrame) -> Bytes {
 }
 
 fn write_hello(to: &mut Object<'_>, credentials: &Credentials, hello: &Hello) {
-    to.optional("token", credentials.token.as_deref());
+    to.optional("token", credentials.token.as_ref().map(Token::reveal));
     to.optional("user", credentials.user.as_ref().map(UserId::as_str));
     to.optional("device", hello.device.as_ref());
     if !hello.rooms.is_empty() {
@@ -42,7 +42,7 @@ fn write_hello(to: &mut Object<'_>, credentials: &Credentials, hello: &Hello) {
 
 fn write_command(to: &mut Object<'_>, command: &Command) {
     match command {
-        Command::Refresh { token } => to.scalar("token", token),
+        Command::Refresh { token } => to.scalar("token", token.reveal()),
         Command::Join {
             room,
             position,

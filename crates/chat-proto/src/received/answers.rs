@@ -14,6 +14,12 @@ use crate::error::ErrorObject;
 pub struct Hello {
     /// Who the connection speaks for.
     pub user: UserId,
+    /// What people call him, if the token says.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// When the identity ends, if it does: refresh it before.
+    #[serde(default)]
+    pub expires_at_ms: Option<Millis>,
     /// Its id, for logs and support.
     pub connection: String,
     /// The node.
@@ -66,8 +72,9 @@ pub enum JoinOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Refreshed {
-    /// When the identity ends.
-    pub expires_at_ms: Millis,
+    /// When the identity ends now; nothing if it does not.
+    #[serde(default)]
+    pub expires_at_ms: Option<Millis>,
 }
 
 /// To `leave`, `typing`, `presence`: nothing but that it was done.

@@ -38,6 +38,7 @@ fn write(to: &mut Object<'_>, answer: &Answer) -> bool {
             to.scalar("more", &page.more);
         }
         Answer::Who(who) => write_who(to, who),
+        Answer::Refreshed { expires_at_ms } => to.optional("expires_at_ms", *expires_at_ms),
         Answer::Pong { now_ms } => to.scalar("now_ms", now_ms),
         Answer::Done => {}
         _ => return false,
@@ -47,6 +48,8 @@ fn write(to: &mut Object<'_>, answer: &Answer) -> bool {
 
 fn write_hello(to: &mut Object<'_>, hello: &HelloAnswer) {
     to.scalar("user", hello.user.as_str());
+    to.optional("name", hello.name.as_deref());
+    to.optional("expires_at_ms", hello.expires_at_ms);
     to.shown("connection", hello.connection);
     to.shown("instance", hello.instance);
     to.scalar("heartbeat_ms", &hello.heartbeat_ms);

@@ -2,7 +2,7 @@
 
 use chat_core::{
     Command, Credentials, DeviceId, Emoji, EntryId, Epoch, Hello, MessageId, MessageKey, Meta,
-    PageFrom, Position, Role, RoomId, RoomKind, SendMessage, Status, Text, UserId,
+    PageFrom, Position, Role, RoomId, RoomKind, SendMessage, Status, Text, Token, UserId,
 };
 use chat_proto::limits::INTEGER_MAX;
 use chat_proto::{ClientFrame, Codec, ErrorCode, Request};
@@ -221,7 +221,7 @@ fn people() -> Any<Command> {
             }
         }),
         vec(any::<char>(), 1..50).prop_map(|token| Command::Refresh {
-            token: token.into_iter().collect()
+            token: String::from_iter(token).into()
         }),
         Just(Command::Ping),
     ]
@@ -235,7 +235,7 @@ fn hello() -> Any<Request> {
     (short(), user, device, rooms, any::<bool>())
         .prop_map(|(token, user, device, rooms, notify)| Request::Hello {
             credentials: Credentials {
-                token,
+                token: token.map(Token::from),
                 user: user.map(|name| UserId::new(name).unwrap()),
             },
             hello: Hello {

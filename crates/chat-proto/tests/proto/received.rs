@@ -54,6 +54,11 @@ fn every_frame_of_a_server_is_understood_and_none_is_unknown() {
 #[test]
 fn answers_are_read_as_what_the_command_expects() {
     for codec in Codec::ALL {
+        let hello: received::Hello = body("hello with a token", codec);
+        assert_eq!(hello.name.as_deref(), Some("Alice"));
+        assert_eq!(hello.expires_at_ms, Some(AT_MS));
+        let refreshed: received::Refreshed = body("refresh", codec);
+        assert_eq!(refreshed.expires_at_ms, Some(AT_MS));
         let sent: received::Sent = body("send, kept on disk, again", codec);
         assert_eq!((sent.message_id, sent.seq), (message_id(42), 42));
         assert_eq!((sent.stored.as_str(), sent.duplicate), ("disk", true));

@@ -64,6 +64,8 @@ fn missed() -> JoinResult {
 fn hello() -> HelloAnswer {
     HelloAnswer {
         user: user("alice"),
+        name: None,
+        expires_at_ms: None,
         connection: ConnectionId(Uuid::from_u128(1)),
         instance: InstanceId(Uuid::from_u128(2)),
         heartbeat_ms: 25_000,
@@ -89,7 +91,12 @@ fn hello() -> HelloAnswer {
 fn answers() -> Vec<(&'static str, Said)> {
     let mut empty_hello = hello();
     empty_hello.rooms.clear();
-    let implicit = Answer::Hello(Box::new(empty_hello));
+    let implicit = Answer::Hello(Box::new(empty_hello.clone()));
+    let proven = HelloAnswer {
+        name: Some("Alice".to_owned()),
+        expires_at_ms: Some(AT_MS),
+        ..empty_hello
+    };
     let more = JoinResult {
         more: true,
         ..missed()
@@ -97,6 +104,13 @@ fn answers() -> Vec<(&'static str, Said)> {
     vec![
         ok("hello with two rooms", Answer::Hello(Box::new(hello()))),
         ("implicit hello", Said::Answer(None, Ok(implicit))),
+        ok("hello with a token", Answer::Hello(Box::new(proven))),
+        ok(
+            "refresh",
+            Answer::Refreshed {
+                expires_at_ms: Some(AT_MS),
+            },
+        ),
         ok(
             "join with a fresh page",
             Answer::Joined(Box::new(fresh_join())),

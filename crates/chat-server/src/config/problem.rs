@@ -49,9 +49,32 @@ pub(crate) enum Problem {
     /// Other machines reach the address, and names are taken without proof.
     #[error(
         "{listen} can be reached from other machines, and anybody there could take any name. \
-         If that is what you want:\n    {command}"
+         Let in whoever has a token:\n    {with_tokens}\nor, if that is what you want, \
+         everybody:\n    {command}"
     )]
-    OpenToAll { listen: SocketAddr, command: String },
+    OpenToAll {
+        listen: SocketAddr,
+        with_tokens: String,
+        command: String,
+    },
+    /// Nobody could be let in.
+    #[error(
+        "jwt needs something to check tokens with: one of --jwt-secret-file FILE, --jwt-key FILE \
+         or CHAT_JWT_SECRET. To make a secret:\n    openssl rand -base64 48 > secret"
+    )]
+    NoKey,
+    /// It is not clear which one is meant.
+    #[error("there is {other} too: leave one of them out")]
+    Twice { other: &'static str },
+    /// It does nothing, which whoever wrote it does not expect.
+    #[error("is of no use without --auth jwt")]
+    NeedsJwt,
+    /// Either names are proven or not.
+    #[error("with --auth jwt nobody comes in without a token: leave one of them out")]
+    AnonymousWithTokens,
+    /// What the file is for does not work with it.
+    #[error("{file} {why}")]
+    File { file: String, why: String },
 }
 
 fn meant(nearest: &Option<String>) -> String {

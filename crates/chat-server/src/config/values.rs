@@ -8,6 +8,7 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
+use crate::auth::Secret;
 
 const ORIGIN: &str =
     "an origin: scheme, host and port, such as https://chat.example.org, or * for any";
@@ -24,6 +25,14 @@ pub(crate) enum LogFormat {
 
 /// What names in Redis begin with unless another prefix is given.
 pub(super) const REDIS_PREFIX_DEFAULT: &str = "chat:";
+
+/// How people prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Auth {
+    #[default]
+    Development,
+    Jwt,
+}
 
 /// Where rooms are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,13 +168,52 @@ pub(super) fn log_format(value: &Value) -> Result<LogFormat, Problem> {
     }
 }
 
-/// The command that was typed, with one more flag, as it can be typed again.
-pub(super) fn command_with(arguments: &[String], flag: &str) -> String {
-    let mut words: Vec<String> = arguments
-        .iter()
-        .map(|word| quoted(&without_secrets(word)))
-        .collect();
-    words.push(flag.to_owned());
+pub(super) fn text(value: &Value) -> Result<String, Problem> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    text.map(str::to_owned)
+        .ok_or_else(|| not_a(value, "a text"))
+}
+
+/// One text or a list of them.
+pub(super) fn texts(value: &Value) -> Result<Vec<String>, Problem> {
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        single => text(single).map(|text| vec![text]),
+    }
+}
+
+/// Never shown, also if it is none.
+pub(super) fn secret(value: &Value) -> Result<Secret, Problem> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    let expected = "a text of at least 32 bytes";
+    text.map(Secret::new).ok_or(Problem::Malformed { expected })
+}
+
+pub(super) fn auth(value: &Value) -> Result<Auth, Problem> {
+    match value.as_str() {
+        Some("development") => Ok(Auth::Development),
+        Some("jwt") => Ok(Auth::Jwt),
+        _ => Err(not_a(value, "development or jwt")),
+    }
+}
+
+/// The flag whose value is a secret as a whole.
+const SECRET_FLAG: &str = "--jwt-secret";
+
+/// The command that was typed, with more flags, as it can be typed again.
+pub(super) fn command_with(arguments: &[String], flags: &str) -> String {
+    let mut words = Vec::new();
+    let mut is_secret = false;
+    for word in arguments {
+        let shown = match word.split_once('=') {
+            _ if is_secret => "…".to_owned(),
+            Some((SECRET_FLAG, _)) => format!("{SECRET_FLAG}=…"),
+            _ => without_secrets(word),
+        };
+        is_secret = word == SECRET_FLAG;
+        words.push(quoted(&shown));
+    }
+    words.push(flags.to_owned());
     words.join(" ")
 }
 

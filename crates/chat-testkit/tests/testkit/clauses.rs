@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The trait's file in `chat-core`, and what its suite is made of.
-const SUITES: [(&str, &[&str]); 4] = [
+const SUITES: [(&str, &[&str]); 6] = [
     ("pubsub.rs", &["pubsub.rs"]),
     (
         "room_log.rs",
@@ -27,6 +27,7 @@ const SUITES: [(&str, &[&str]); 4] = [
             "directory/marks.rs",
         ],
     ),
+    ("authenticator.rs", &["authenticator.rs"]),
 ];
 
 fn text(path: &Path) -> String {

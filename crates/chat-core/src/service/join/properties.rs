@@ -6,9 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::above;
-use crate::authenticator::Identity;
 use crate::entry::Entry;
 use crate::event::{Delivery, Event};
+use crate::identity::Identity;
 use crate::ids::UserId;
 use crate::limits::Limits;
 use crate::model::ModelLog;

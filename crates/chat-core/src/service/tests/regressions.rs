@@ -1,8 +1,9 @@
 //! What once went wrong, or was found to be able to.
 
 use super::*;
-use crate::authenticator::{AuthenticationError, DevelopmentAuthenticator, Identity};
+use crate::authenticator::{AuthenticationError, DevelopmentAuthenticator};
 use crate::entry::EntryBody;
+use crate::identity::Identity;
 use crate::limits::PAGE_BYTES_MAX;
 use crate::message::Message;
 use crate::pubsub::{EventStream, PubSubError};
