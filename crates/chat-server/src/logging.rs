@@ -2,22 +2,45 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 
 use crate::config::{Config, LogFormat};
+
+/// Libraries that trace what passes through them: tokens, messages, keys.
+const INDISCREET: [&str; 5] = [
+    "tungstenite",
+    "tokio_tungstenite",
+    "hyper",
+    "rustls",
+    "redis",
+];
+
+/// Whatever the filter says, nobody reads other people's mail in the log.
+fn shows_no_secret(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() != Level::TRACE || !INDISCREET.contains(&library)
+}
 
 /// Starts logging. Later calls change nothing.
 pub(crate) fn start(config: &Config) {
     // The filter was checked with the configuration.
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer::<Registry>()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let started = match config.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let lines = match config.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let lines = lines.with_filter(filter_fn(shows_no_secret));
+    let started = tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
+        .try_init();
     // Somebody logs already; two voices would be worse.
     drop(started);
 }

@@ -99,6 +99,17 @@ const OWNED: &[Owned] = &[
         owners: &["chat-ws", "chat-server"],
         testers: &["chat-tests"],
     },
+    // Whoever else checks a token or ends TLS does so beside what was thought through once.
+    Owned {
+        libraries: &["jsonwebtoken"],
+        owners: &["chat-server"],
+        testers: &[],
+    },
+    Owned {
+        libraries: &["rustls", "tokio-rustls"],
+        owners: &["chat-ws", "chat-redis"],
+        testers: &["chat-server", "chat-tests"],
+    },
     Owned {
         libraries: &["clap"],
         owners: &["chat-server", "chat-bench"],

@@ -66,6 +66,15 @@ impl Client {
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", offer);
+        Self::connect_by(server, wire, request).await
+    }
+
+    /// As [`Self::connect`], by a request of any form.
+    pub(crate) async fn connect_by(
+        server: &ServerProcess,
+        wire: Wire,
+        request: Request<()>,
+    ) -> Self {
         let socket = open(server, request).await.expect("a WebSocket");
         Self {
             socket,

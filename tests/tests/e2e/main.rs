@@ -5,6 +5,7 @@
 //!
 //! - `wire`: the two codecs · `client`: one connection · `start`: servers with other limits
 //! - `hello`, `upgrade`: coming in · `rooms`, `messages`, `history`, `presence`: being there
+//! - `tokens`: who may come in, for how long, and where to
 //! - `resume`: coming back · `going`: a server that goes
 //! - `bad_input`, `bad_fields`, `slow`: clients that misbehave
 
@@ -22,6 +23,7 @@ mod presence;
 mod resume;
 mod rooms;
 mod slow;
+mod tokens;
 mod upgrade;
 
 /// Runs each scenario once per codec.

@@ -172,7 +172,7 @@ impl Inner {
             // Whoever has joined the room knows it from there, in order with its messages.
             let elsewhere = connections
                 .iter()
-                .filter(|other| other.room(room).is_none());
+                .filter(|other| other.room(room).is_none() && other.identity().permits(room));
             super::users::tell(elsewhere, event, &self.metrics);
         }
     }

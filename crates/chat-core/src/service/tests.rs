@@ -28,6 +28,7 @@ use crate::room_log::{
 use crate::topic::Topic;
 
 mod delivery;
+mod identities;
 mod memberships;
 mod presence;
 mod regressions;

@@ -11,4 +11,5 @@
 mod client;
 mod cluster;
 mod failures;
+mod identities;
 mod properties;

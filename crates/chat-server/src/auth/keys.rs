@@ -44,7 +44,9 @@ pub(crate) enum KeyError {
     #[error("is larger than 1 MiB, which no file of keys is")]
     TooLarge,
     /// Somebody could guess it.
-    #[error("a secret has at least 32 bytes; make one:\n    openssl rand -base64 48")]
+    #[error(
+        "has less than 32 bytes, which can be guessed. Make a better one:\n    openssl rand -base64 48"
+    )]
     ShortSecret,
     /// The server must not have it.
     #[error(

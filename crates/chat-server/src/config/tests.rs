@@ -152,6 +152,82 @@ fn listening_for_other_machines_is_refused_with_the_command_that_would_do_it() {
     assert!(load(&consent, &[]).is_ok());
 }
 
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn other_machines_may_come_with_tokens() {
+    let wide = ["--listen", "0.0.0.0:1", "--auth", "jwt"];
+    let secret = [("CHAT_JWT_SECRET", SECRET)];
+    let jwt = load(&wide, &secret).unwrap().jwt.unwrap();
+    assert!(jwt.issuers.is_empty() && jwt.audiences.is_empty());
+    let refused = mistakes(&["--listen", "0.0.0.0:1"], &[]).join("\n");
+    let command = "chat-server --listen 0.0.0.0:1 --auth jwt --jwt-secret-file secret";
+    assert!(refused.contains(command), "{refused}");
+}
+
+#[test]
+fn tokens_need_one_thing_to_be_checked_with() {
+    let jwt = ["--auth", "jwt"];
+    let file = file(&format!("{SECRET}\n"));
+    let path = file.path().to_str().unwrap();
+    assert!(load(&[&jwt[..], &["--jwt-secret-file", path]].concat(), &[]).is_ok());
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "--auth: jwt needs something to check tokens with"),
+        (
+            &["--jwt-secret", SECRET, "--jwt-secret-file", path],
+            "--jwt-secret-file: there is jwt_secret too",
+        ),
+        (
+            &["--jwt-secret", "short"],
+            "--jwt-secret: the secret has less than 32 bytes",
+        ),
+        (&["--jwt-key", path], "has no key that can be used"),
+        (
+            &["--jwt-key", "/nowhere"],
+            "--jwt-key: /nowhere cannot be read",
+        ),
+        (
+            &["--jwt-secret", SECRET, "--insecure-anonymous"],
+            "nobody comes in without a token",
+        ),
+    ];
+    for (more, expected) in cases {
+        let found = mistakes(&[&jwt, *more].concat(), &[]).join("\n");
+        assert!(found.contains(expected), "{expected}: {found}");
+        assert!(!found.contains(SECRET), "{found}");
+    }
+}
+
+#[test]
+fn what_is_about_tokens_is_of_no_use_without_them() {
+    let variables = [("CHAT_JWT_SECRET", SECRET), ("CHAT_JWT_AUDIENCE", "chat")];
+    let found = mistakes(&["--allow-token-in-url"], &variables);
+    let expected = [
+        "CHAT_JWT_SECRET",
+        "CHAT_JWT_AUDIENCE",
+        "--allow-token-in-url",
+    ];
+    for (found, place) in found.iter().zip(expected) {
+        assert_eq!(found, &format!("{place}: is of no use without --auth jwt"));
+    }
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+}
+
+#[test]
+fn a_secret_is_shown_by_no_message_and_no_debug_output() {
+    let config = load(&["--auth", "jwt", "--jwt-secret", SECRET], &[]).unwrap();
+    assert!(!format!("{config:?}").contains(SECRET), "{config:?}");
+    let equals = format!("--jwt-secret={SECRET}");
+    for secret in [&["--jwt-secret", SECRET][..], &[&equals]] {
+        let arguments = [&["--listen", "0.0.0.0:1"], secret].concat();
+        let found = load(&arguments, &[]).unwrap_err().to_string();
+        assert!(
+            found.contains("--jwt-secret") && !found.contains(SECRET),
+            "{found}"
+        );
+    }
+}
+
 #[test]
 fn every_loopback_address_is_this_machine() {
     for address in [

@@ -1,0 +1,58 @@
+//! What a forbidden room costs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::authenticator::MockAuthenticator;
+use crate::identity::{Identity, RoomPatterns};
+
+/// A user whose identity permits these rooms, and how often the directory was asked.
+fn permitted(rooms: &'static str) -> (ChatService, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut directory = MockDirectory::new();
+    directory.expect_reach().return_const(Reach::Process);
+    let counted = Arc::clone(&asked);
+    directory.expect_access().returning(move |_, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(None)
+    });
+    let mut authenticator = MockAuthenticator::new();
+    authenticator.expect_is_development().return_const(false);
+    authenticator.expect_authenticate().returning(move |_| {
+        let mut identity = Identity::of(user("alice"));
+        identity.rooms = Some(RoomPatterns::new([rooms]).unwrap());
+        Ok(identity)
+    });
+    let (_, events) = event_queue(10);
+    let events = Mutex::new(Some(events));
+    let mut pubsub = MockPubSub::new();
+    pubsub.expect_reach().return_const(Reach::Process);
+    pubsub.expect_subscribe().returning(|_| Ok(()));
+    pubsub
+        .expect_events()
+        .returning(move || events.lock().take());
+    let presence = mock_presence(&Counts::default());
+    let service = ChatService::builder(Arc::new(pubsub), Arc::new(presence))
+        .room_log(Arc::new(mock_log(&Log::default())))
+        .directory(Arc::new(directory))
+        .authenticator(Arc::new(authenticator))
+        .build()
+        .unwrap();
+    (service, asked)
+}
+
+/// An answer that comes sooner, or costs less, says which of both it was.
+#[tokio::test(start_paused = true)]
+async fn a_forbidden_room_is_looked_for_like_one_that_is_not_there() {
+    for rooms in ["other", "*"] {
+        let (service, asked) = permitted(rooms);
+        let session = service.connect(Credentials::default()).await.unwrap();
+        let mut client = Client { session, id: 1 };
+        client.send("hello", "k").await;
+        let Outgoing::Answer { result, .. } = client.next().await else {
+            panic!("no answer");
+        };
+        assert_eq!(result.unwrap_err(), ServiceError::NotFound("room"));
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "{rooms}");
+    }
+}
