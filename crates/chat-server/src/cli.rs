@@ -63,7 +63,7 @@ pub(crate) enum Task {
         url: Option<String>,
     },
     /// Make a token for somebody and print it. For trying things out, for bots and for operators.
-    Token(TokenArgs),
+    Token(Box<TokenArgs>),
 }
 
 /// The flags of the server itself.

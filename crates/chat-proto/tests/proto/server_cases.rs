@@ -17,7 +17,8 @@ pub(crate) enum Said {
 }
 
 pub(crate) fn all() -> Vec<(&'static str, Said)> {
-    let mut cases = answers();
+    let mut cases = hellos();
+    cases.extend(answers());
     cases.extend(errors());
     cases.extend(entries());
     cases.extend(rooms());
@@ -88,7 +89,7 @@ fn hello() -> HelloAnswer {
     }
 }
 
-fn answers() -> Vec<(&'static str, Said)> {
+fn hellos() -> Vec<(&'static str, Said)> {
     let mut empty_hello = hello();
     empty_hello.rooms.clear();
     let implicit = Answer::Hello(Box::new(empty_hello.clone()));
@@ -96,10 +97,6 @@ fn answers() -> Vec<(&'static str, Said)> {
         name: Some("Alice".to_owned()),
         expires_at_ms: Some(AT_MS),
         ..empty_hello
-    };
-    let more = JoinResult {
-        more: true,
-        ..missed()
     };
     vec![
         ok("hello with two rooms", Answer::Hello(Box::new(hello()))),
@@ -111,6 +108,15 @@ fn answers() -> Vec<(&'static str, Said)> {
                 expires_at_ms: Some(AT_MS),
             },
         ),
+    ]
+}
+
+fn answers() -> Vec<(&'static str, Said)> {
+    let more = JoinResult {
+        more: true,
+        ..missed()
+    };
+    vec![
         ok(
             "join with a fresh page",
             Answer::Joined(Box::new(fresh_join())),
