@@ -4,7 +4,7 @@
 //! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`, `identity`
 //! - what nodes say to each other: [`envelope`], `signal`
 //! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
-//!   `authenticator`, `clock`
+//!   `rate_limiter`, `authenticator`, `clock`
 //! - what clients ask and are told: `command`, `answer`, `event`, `error`
 //! - limits and metrics: [`limits`], `metrics`
 
@@ -27,6 +27,7 @@ mod clock;
 mod directory;
 mod presence;
 mod pubsub;
+mod rate_limiter;
 mod room_log;
 
 mod answer;
@@ -71,6 +72,7 @@ pub use presence::{Change, Departure, Lease, Occupant, OccupantPage, Presence, P
 pub use pubsub::{
     EventSender, EventStream, PubSub, PubSubError, PubSubEvent, Publication, event_queue,
 };
+pub use rate_limiter::{Ask, Grant, Rate, RateKey, RateLimiter, RateLimiterError, SlidingWindow};
 pub use reach::Reach;
 pub use room::{Access, Member, Role, Room, RoomChange, RoomKind};
 pub use room_log::{
@@ -88,5 +90,6 @@ pub mod mocks {
     pub use crate::directory::MockDirectory;
     pub use crate::presence::MockPresence;
     pub use crate::pubsub::MockPubSub;
+    pub use crate::rate_limiter::MockRateLimiter;
     pub use crate::room_log::MockRoomLog;
 }

@@ -56,6 +56,13 @@ pub const FEED_PENDING_MAX: usize = 256;
 pub const PATTERNS_MAX: usize = 100;
 /// Longest id of a token, in bytes: a UUID, a ULID, a hash in hex and more.
 pub const TOKEN_ID_BYTES_MAX: usize = 256;
+/// In how many shares nodes take a cluster's rate limit, and so how far they may be off: each by up
+/// to three shares (see `service::limiter`). Fewer would be less exact, more would ask more often.
+pub const RATE_SHARES: u64 = 16;
+/// Counts that a sliding window of a large limit consists of: it is wrong by one of them at most.
+pub const RATE_SLOTS: u64 = 64;
+/// Keys of one call to the rate limiter, so that it does not hold up its store.
+pub const RATE_ASKS_MAX: usize = 128;
 /// Occupants that are named in a join result.
 pub const OCCUPANTS_SHOWN: usize = 50;
 

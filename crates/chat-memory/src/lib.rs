@@ -10,6 +10,7 @@
 //! - `room_log`: entries, messages and keys of rooms; drills that lose, trim and roll back
 //! - `presence`: who is where, leases, sweep
 //! - `directory`: rooms and members
+//! - `rate_limiter`: what was used of limits
 //! - `embedded`: all of it together, as one engine
 //! - `config`, [`limits`]: what can be changed, and why it is what it is
 //!
@@ -45,6 +46,7 @@ mod config;
 mod broker;
 mod directory;
 mod presence;
+mod rate_limiter;
 mod room_log;
 
 mod embedded;
@@ -54,4 +56,5 @@ pub use config::MemoryConfig;
 pub use directory::MemoryDirectory;
 pub use embedded::embedded;
 pub use presence::{MemoryPresence, MemoryPresenceNode};
+pub use rate_limiter::MemoryRateLimiter;
 pub use room_log::MemoryRoomLog;

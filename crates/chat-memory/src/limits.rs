@@ -31,3 +31,8 @@ pub const DIRECTORY_PAGE_MAX: usize = 10_000;
 pub const SWEEP_MAX: usize = 500;
 /// Most people on one page of occupants.
 pub const OCCUPANTS_PAGE_MAX: usize = 1_000;
+/// Limits that are counted at once, of all nodes. One takes some 200 bytes; there are not many more
+/// people who say something in the same span.
+pub const RATE_KEYS_MAX: usize = 1_000_000;
+/// Keys below which idle ones are not looked for: they take a few hundred KiB.
+pub const RATE_KEYS_LOOK: usize = 1_024;

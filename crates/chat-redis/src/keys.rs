@@ -3,7 +3,7 @@
 //! Braces are literal bytes: all keys of a room and its channel share a cluster slot. NODE is an
 //! instance id and a generation, so that a node that lost its lease is another one.
 
-use chat_core::{InstanceId, RoomId, Topic, UserId};
+use chat_core::{InstanceId, RateKey, RoomId, Topic, UserId};
 
 /// Makes names below one prefix.
 #[derive(Debug, Clone)]
@@ -78,6 +78,11 @@ impl Keys {
 
     pub(crate) fn user_rooms(&self, user: &UserId) -> String {
         format!("{}user:{{{user}}}:rooms", self.prefix)
+    }
+
+    /// What was used of a limit.
+    pub(crate) fn rate(&self, key: &RateKey) -> String {
+        format!("{}rate:{{{key}}}", self.prefix)
     }
 
     /// The node's lease.

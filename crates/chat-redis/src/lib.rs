@@ -1,10 +1,10 @@
-//! `PubSub`, `RoomLog`, `Presence` and `Directory` over one Redis or Valkey.
+//! `PubSub`, `RoomLog`, `Presence`, `Directory` and `RateLimiter` over one Redis or Valkey.
 //!
 //! # Layout
 //! - what an operator sets, and what is fixed: `config`, [`limits`]
 //! - names in Redis: `keys`; scripts: `script` and the files in `scripts`
 //! - connections with deadlines: `link`; the store's clock: `store_clock`
-//! - the seams: `pubsub`, `room_log`, `presence`, `directory`; what is checked at the start: `check`
+//! - the seams: `pubsub`, `room_log`, `presence`, `directory`, `rate_limiter`; what is checked at the start: `check`
 //!
 //! # Example
 //! ```no_run
@@ -40,6 +40,7 @@ mod store_clock;
 mod directory;
 mod presence;
 mod pubsub;
+mod rate_limiter;
 mod room_log;
 
 pub use check::{CheckError, Warning, check_server};
@@ -48,4 +49,5 @@ pub use directory::RedisDirectory;
 pub use error::ConfigError;
 pub use presence::RedisPresence;
 pub use pubsub::RedisPubSub;
+pub use rate_limiter::RedisRateLimiter;
 pub use room_log::RedisRoomLog;

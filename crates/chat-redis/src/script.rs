@@ -45,6 +45,7 @@ scripts! {
     KEEP = "keep.lua";
     OCCUPANTS = "occupants.lua";
     ENTER = "enter.lua";
+    LEASE = "lease.lua";
 }
 
 impl Script {

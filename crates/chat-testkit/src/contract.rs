@@ -15,6 +15,7 @@ pub mod authenticator;
 pub mod directory;
 pub mod presence;
 pub mod pubsub;
+pub mod rate_limiter;
 pub mod room_log;
 
 /// Makes one test of each named clause of a suite. Used by the macros of the suites.

@@ -6,15 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chat_core::{
     Authenticator, Clock, Credentials, DevelopmentAuthenticator, Directory, InstanceId,
-    ManualClock, Presence, PubSub, RoomId, RoomLog, Token, UserId,
+    ManualClock, Presence, PubSub, RateLimiter, RoomId, RoomLog, Token, UserId,
 };
 use chat_memory::{
-    MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryPubSub, MemoryRoomLog,
+    MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryPubSub, MemoryRateLimiter,
+    MemoryRoomLog,
 };
 use chat_testkit::contract::authenticator::AuthenticatorHarness;
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::presence::PresenceHarness;
 use chat_testkit::contract::pubsub::PubSubHarness;
+use chat_testkit::contract::rate_limiter::RateLimiterHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
 use parking_lot::Mutex;
 
@@ -24,6 +26,7 @@ chat_testkit::room_log_contract!(silent_room_log, MemoryHarness::start_silent);
 chat_testkit::presence_contract!(presence, MemoryHarness::start);
 chat_testkit::directory_contract!(directory, MemoryHarness::start);
 chat_testkit::authenticator_contract!(development_identities, || async { Development });
+chat_testkit::rate_limiter_contract!(rate_limiter, MemoryHarness::start);
 
 /// All of the backend on one clock that only tests move.
 struct MemoryHarness {
@@ -34,6 +37,7 @@ struct MemoryHarness {
     log: MemoryRoomLog,
     presence: MemoryPresence,
     directory: MemoryDirectory,
+    limiter: MemoryRateLimiter,
 }
 
 impl MemoryHarness {
@@ -65,7 +69,8 @@ impl MemoryHarness {
             nodes: Mutex::default(),
             log,
             presence: MemoryPresence::new(config.clone(), Arc::clone(&shared)),
-            directory: MemoryDirectory::new(config.clone(), shared),
+            directory: MemoryDirectory::new(config.clone(), Arc::clone(&shared)),
+            limiter: MemoryRateLimiter::new(shared),
             config,
             clock,
         }
@@ -208,5 +213,24 @@ impl DirectoryHarness for MemoryHarness {
 
     async fn pass(&self, time: Duration) {
         self.advance(time);
+    }
+}
+
+#[async_trait]
+impl RateLimiterHarness for MemoryHarness {
+    async fn handle(&self) -> Arc<dyn RateLimiter> {
+        Arc::new(self.limiter.clone())
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.advance(time);
+    }
+
+    fn span(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    async fn keys(&self) -> usize {
+        self.limiter.keys()
     }
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Directory, Presence, PubSub, RoomId, RoomLog};
+use chat_core::{Directory, Presence, PubSub, RateLimiter, RoomId, RoomLog};
 use chat_redis::{
-    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, SubscribeMode,
+    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter, RedisRoomLog,
+    SubscribeMode,
 };
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::presence::PresenceHarness;
 use chat_testkit::contract::pubsub::PubSubHarness;
+use chat_testkit::contract::rate_limiter::RateLimiterHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
 use tokio::sync::Mutex;
 
@@ -227,3 +229,27 @@ chat_testkit::contract_tests!(
     facts_survive_everybody_leaving,
     concurrent_enters_agree,
 );
+
+/// Handles of one rate limiter.
+struct Rates(Server);
+
+#[async_trait]
+impl RateLimiterHarness for Rates {
+    async fn handle(&self) -> Arc<dyn RateLimiter> {
+        Arc::new(RedisRateLimiter::new(support::config(&self.0.url())).unwrap())
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn span(&self) -> Duration {
+        Duration::from_secs(4)
+    }
+
+    async fn keys(&self) -> usize {
+        self.0.keys().len()
+    }
+}
+
+chat_testkit::rate_limiter_contract!(rate_limiter, || async { Rates(Server::start().await) });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The trait's file in `chat-core`, and what its suite is made of.
-const SUITES: [(&str, &[&str]); 6] = [
+const SUITES: &[(&str, &[&str])] = &[
     ("pubsub.rs", &["pubsub.rs"]),
     (
         "room_log.rs",
@@ -28,6 +28,7 @@ const SUITES: [(&str, &[&str]); 6] = [
         ],
     ),
     ("authenticator.rs", &["authenticator.rs"]),
+    ("rate_limiter.rs", &["rate_limiter.rs"]),
 ];
 
 fn text(path: &Path) -> String {
