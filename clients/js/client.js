@@ -130,7 +130,7 @@ export class ChatClient extends Emitter {
    * @param {string} room
    * @param {string} text
    * @param {{key?: string, reply_to?: string, meta?: Record<string, unknown>}} [options]
-   * @returns {Promise<{message_id: string, seq: number, sent_at_ms: number, stored: string, duplicate: boolean}>}
+   * @returns {Promise<import("./types.js").Sent>}
    */
   send(room, text, { key = newKey(), ...rest } = {}) {
     return this.#sender.submit("send", room, key, { text, ...rest });

@@ -20,6 +20,15 @@
  * @property {number} count
  * @property {string[]} users the first 20
  *
+ * @typedef {object} Sent
+ * @property {string} message_id
+ * @property {number} seq
+ * @property {number} sent_at_ms
+ * @property {string} stored `memory`, `redis` or `disk`
+ * @property {boolean} duplicate an earlier attempt had arrived: this is its answer
+ * @property {number} [remaining] how many more may be sent in the room now, if that is limited
+ * @property {number} [reset_at_ms] when it will be more
+ *
  * @typedef {object} JoinResult
  * @property {{id: string, kind: string, name?: string, topic?: string}} room
  * @property {string} position

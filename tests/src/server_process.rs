@@ -20,6 +20,18 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Likewise for a process that is to end by itself; longer than any drain of a test.
 const END_WITHIN: Duration = Duration::from_secs(60);
 
+/// Limits that tests do not mean to meet: they are a few users, on one address, in a hurry. A test that
+/// does mean one says so in its own arguments, which come later.
+const WITHOUT_RATES: [&str; 7] = [
+    "connections_per_user=0",
+    "connections_per_ip=0",
+    "handshakes_per_ip=0",
+    "commands_per_second=0",
+    "messages_per_user=0",
+    "messages_per_room=0",
+    "new_rooms_per_user=0",
+];
+
 /// A running `chat-server`. Killed when dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
@@ -56,7 +68,8 @@ impl ServerProcess {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = command(args, variables);
+        let lifted = WITHOUT_RATES.map(|limit| ["--limit", limit]).concat();
+        let mut command = command(&[&lifted[..], args].concat(), variables);
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }

@@ -69,8 +69,8 @@ impl Answer {
             Self::Joined(result) => result.size_hint(),
             Self::History(page) => page.messages.iter().map(Message::size_hint).sum::<usize>() + 64,
             Self::Who(who) => size::FRAME + size::occupants(&who.occupants),
-            Self::Sent(_)
-            | Self::Edited { .. }
+            Self::Sent(_) => 256,
+            Self::Edited { .. }
             | Self::Changed { .. }
             | Self::Refreshed { .. }
             | Self::Pong { .. }
@@ -186,6 +186,10 @@ pub struct Sent {
     pub stored: Stored,
     /// Whether an earlier attempt with this key had been accepted: this is its answer.
     pub duplicate: bool,
+    /// How many more the sender may send here now, if that is limited.
+    pub remaining: Option<u64>,
+    /// When it will be more.
+    pub reset_at_ms: Option<Millis>,
 }
 
 /// Who is in a room.

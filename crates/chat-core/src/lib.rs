@@ -43,6 +43,7 @@ mod outbox;
 mod reach;
 mod service;
 mod size;
+mod token_bucket;
 
 pub use answer::{Answer, ClientLimits, HelloAnswer, JoinResult, Sent, Who};
 pub use authenticator::{
@@ -81,6 +82,7 @@ pub use room_log::{
 };
 pub use service::{BuildError, ChatService, ChatServiceBuilder, Health, Session};
 pub use signal::{Arrival, Marked, Read, Signal, Typing};
+pub use token_bucket::TokenBucket;
 pub use topic::{Topic, TopicError};
 
 /// Mocks of every seam, for tests of crates that use them.

@@ -144,8 +144,56 @@ pub struct Limits {
     pub bad_frames_max: u32,
     /// Connections of one node.
     pub connections_max: usize,
+    /// Connections of one user on one node; 0 is no limit. A person has a few devices with many tabs,
+    /// and those that were just reloaded count until they are known to be gone.
+    pub connections_per_user: usize,
+    /// WebSockets from one address on one node; 0 is no limit. Whole offices share an address, and
+    /// so do all clients of a proxy that is not listed as trusted.
+    pub connections_per_ip: usize,
+    /// WebSocket handshakes per second from one address; 0 is no limit.
+    pub handshakes_per_ip: u64,
+    /// Handshakes that an address may make at once: an office that comes back after a restart.
+    pub handshakes_burst: u64,
+    /// Commands per second of one connection; 0 is no limit. Nobody types that fast.
+    pub commands_per_second: u64,
+    /// Commands that a connection may send at once: one that comes back joins its rooms again and
+    /// sends what had no answer.
+    pub commands_burst: u64,
+    /// Messages of one user in `message_window`, over all nodes; 0 is no limit.
+    pub messages_per_user: u64,
+    /// Messages in one room in `message_window`, over all nodes; 0 is no limit. More than anybody can
+    /// read, and each goes to everybody in it.
+    pub messages_per_room: u64,
+    /// The span of the two above.
+    pub message_window: Duration,
+    /// Rooms that one user may bring into being in `new_rooms_window`, over all nodes; 0 is no
+    /// limit. A room is kept for ever.
+    pub new_rooms_per_user: u64,
+    /// The span of that.
+    pub new_rooms_window: Duration,
+    /// Users and rooms whose messages a node counts at once; they are forgotten when their window is
+    /// over. One takes some 300 bytes.
+    pub rate_keys_max: usize,
     /// How long a drain may take before what is left is cut.
     pub drain_timeout: Duration,
+}
+
+impl Limits {
+    /// The same without limits on how often and how many: for benchmarks and tests, which are one
+    /// sender, from one address, as fast as it goes.
+    #[must_use]
+    pub fn without_rates(self) -> Self {
+        Self {
+            connections_per_user: 0,
+            connections_per_ip: 0,
+            handshakes_per_ip: 0,
+            commands_per_second: 0,
+            messages_per_user: 0,
+            messages_per_room: 0,
+            new_rooms_per_user: 0,
+            ..self
+        }
+    }
 }
 
 impl Default for Limits {
@@ -186,6 +234,18 @@ impl Default for Limits {
             frame_bytes_max: 64 * 1024,
             bad_frames_max: 20,
             connections_max: 100_000,
+            connections_per_user: 500,
+            connections_per_ip: 10_000,
+            handshakes_per_ip: 200,
+            handshakes_burst: 2_000,
+            commands_per_second: 50,
+            commands_burst: 500,
+            messages_per_user: 100,
+            messages_per_room: 2_000,
+            message_window: Duration::from_secs(10),
+            new_rooms_per_user: 100,
+            new_rooms_window: Duration::from_secs(3600),
+            rate_keys_max: 200_000,
             drain_timeout: Duration::from_secs(20),
         }
     }

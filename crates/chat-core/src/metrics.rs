@@ -92,6 +92,8 @@ metrics! {
     log_reads: Family<ReasonLabel, Counter> = "chat_log_reads", "Reads of the log, by reason";
     /// Resumes, by outcome.
     resumes: Family<ReasonLabel, Counter> = "chat_resumes", "Joins with a position, by outcome";
+    /// Calls to the rate limiter, by outcome.
+    rate_leases: Family<ReasonLabel, Counter> = "chat_rate_leases", "Calls to the rate limiter, by outcome";
     /// Limits that were met.
     limited: Family<LimitLabel, Counter> = "chat_limited", "How often each limit was met";
     /// Droppable events that were dropped.

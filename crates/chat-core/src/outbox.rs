@@ -98,6 +98,8 @@ pub(crate) struct OutboxQueue {
     /// Nothing is taken out until the frame comes that goes before all others.
     corked: bool,
     closed: Option<CloseReason>,
+    /// The limit that was met, if that is why it is closed.
+    overflowed: Option<&'static str>,
 }
 
 /// Rooms that a queue remembers as missed; beyond it the client learns by asking.
@@ -118,6 +120,11 @@ impl OutboxQueue {
         let too_many = self.frames.len() >= limits.frames;
         let too_large = self.bytes + bytes > limits.bytes && !self.frames.is_empty();
         if too_many || too_large {
+            self.overflowed = Some(if too_many {
+                "outbox_frames_max"
+            } else {
+                "outbox_bytes_max"
+            });
             self.close(CloseReason::TooSlow);
             return Pushed::Overflow;
         }
@@ -291,6 +298,11 @@ impl Outbox {
 
     pub(crate) fn closed(&self) -> Option<CloseReason> {
         self.queue.lock().closed()
+    }
+
+    /// The limit that it was closed for, by its name.
+    pub(crate) fn overflowed(&self) -> Option<&'static str> {
+        self.queue.lock().overflowed
     }
 
     /// Waits for frames and moves up to `max` out, together with the rooms whose occupancy must

@@ -6,7 +6,8 @@
 //! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
 //!   ends to serve it; `users` are those who are connected here, `own_rooms` what each of
 //!   them is a member of, kept in step by `membership_work`
-//! - out: `send` makes entries, `lanes` append them in order
+//! - out: `allowance` says which limits apply and `limiter` counts, `send` makes entries, `lanes`
+//!   append them in order
 //! - in: `dispatcher` takes what the broker brings, `catch_up` reads what it did not bring
 //! - `join` lets a connection in while messages flow, told what it `missed`
 //! - `presence_work`, `housekeeping`, `health`, `drain`: what goes on beside
@@ -51,7 +52,9 @@ mod own_rooms;
 mod rooms;
 mod users;
 
+mod allowance;
 mod lanes;
+mod limiter;
 mod send;
 
 mod catch_up;
@@ -62,10 +65,12 @@ mod health;
 mod housekeeping;
 mod presence_work;
 
+use allowance::Counted;
 use connection::Connection;
 use health::Parts;
 use identities::Identities;
 use lanes::Lanes;
+use limiter::Limiter;
 use rooms::Rooms;
 use users::Users;
 
@@ -118,6 +123,8 @@ pub(crate) struct Inner {
     rooms: Rooms,
     users: Users,
     lanes: Lanes,
+    limiter: Arc<Limiter>,
+    counted: Counted,
     connections: Connections,
     identities: Identities,
     parts: Parts,
@@ -182,14 +189,18 @@ impl ChatService {
         inner.check_place(inner.connections.read().len())?;
         let identity = inner.identify(who).await?;
         let connection = Arc::new(Connection::new(identity, &inner.limits));
+        inner.add_user(&connection)?;
         {
             let mut connections = inner.connections.write();
             // Once more: others came while this one was asked who he is, or a drain has begun,
             // which sends away only those whom it finds here.
-            inner.check_place(connections.len())?;
+            if let Err(error) = inner.check_place(connections.len()) {
+                drop(connections);
+                inner.remove_user(&connection);
+                return Err(error);
+            }
             connections.insert(connection.id, Arc::clone(&connection));
         }
-        inner.add_user(&connection);
         inner.identities.remember(&connection);
         inner.metrics.connects.inc();
         inner.metrics.connections.inc();
@@ -215,7 +226,10 @@ impl Inner {
         }
         self.metrics.limit("connections_max");
         Err(ServiceError::RateLimited {
-            limit: format!("this node has {} connections", self.limits.connections_max),
+            limit: format!(
+                "connections_max: this node has {} connections; try another one",
+                self.limits.connections_max
+            ),
             retry_after: std::time::Duration::from_secs(5),
         })
     }

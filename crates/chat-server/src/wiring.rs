@@ -11,8 +11,8 @@ use chat_core::{
     SystemClock,
 };
 use chat_redis::{
-    CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, RedisUrl,
-    check_server,
+    CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter,
+    RedisRoomLog, RedisUrl, check_server,
 };
 use tracing::{info, warn};
 
@@ -115,6 +115,7 @@ async fn on_redis(
     .instance(instance)
     .room_log(Arc::new(RedisRoomLog::announcing_on(&pubsub)))
     .directory(Arc::new(RedisDirectory::beside(&pubsub)))
+    .rate_limiter(Arc::new(RedisRateLimiter::beside(&pubsub)))
     .limits(config.limits.clone())
     .metrics(metrics)
     .authenticator(authenticator)

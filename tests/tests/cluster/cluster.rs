@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use chat_core::{ChatService, Clock, Credentials, Hello, InstanceId, Limits, Session, SystemClock};
 use chat_redis::{
-    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRoomLog, SubscribeMode,
+    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter, RedisRoomLog,
+    SubscribeMode,
 };
 use chat_testkit::make;
 use chat_testkit::servers::RedisServer;
@@ -29,7 +30,7 @@ impl Default for Settings {
     /// Heads are compared so rarely that whatever must be found at once is not found by chance,
     /// and leases outlast all outages.
     fn default() -> Self {
-        let mut limits = Limits::default();
+        let mut limits = Limits::default().without_rates();
         limits.append_timeout = Duration::from_millis(800);
         limits.read_timeout = Duration::from_millis(500);
         limits.node_ttl = Duration::from_secs(4);
@@ -76,6 +77,7 @@ impl Node {
             .instance(instance)
             .room_log(Arc::new(RedisRoomLog::announcing_on(&pubsub)))
             .directory(Arc::new(RedisDirectory::beside(&pubsub)))
+            .rate_limiter(Arc::new(RedisRateLimiter::beside(&pubsub)))
             .clock((settings.clocks)(number))
             .limits(limits.clone())
             .build()

@@ -158,6 +158,8 @@ impl Script {
             sent_at_ms: 1,
             stored: Stored::Memory,
             duplicate: false,
+            remaining: None,
+            reset_at_ms: None,
         };
         self.answered(number, &Ok(Answer::Sent(sent)));
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::soon;
 
 fn start() -> String {
-    let limits = Limits::default();
+    let limits = Limits::default().without_rates();
     let service = chat_memory::embedded(&limits).build().unwrap();
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("ws://{}/ws", server.address());

@@ -16,11 +16,14 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::pubsub::PubSub;
+use crate::rate_limiter::RateLimiter;
 use crate::reach::Reach;
 use crate::room_log::RoomLog;
+use crate::service::allowance::Counted;
 use crate::service::health::Parts;
 use crate::service::identities::Identities;
 use crate::service::lanes::{Lanes, Unannounced};
+use crate::service::limiter::{self, Limiter};
 use crate::service::rooms::Rooms;
 use crate::service::users::Users;
 use crate::service::{
@@ -49,6 +52,7 @@ pub struct ChatServiceBuilder {
     presence: Arc<dyn Presence>,
     log: Option<Arc<dyn RoomLog>>,
     directory: Option<Arc<dyn Directory>>,
+    limiter: Option<Arc<dyn RateLimiter>>,
     authenticator: Arc<dyn Authenticator>,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -63,6 +67,7 @@ impl ChatServiceBuilder {
             presence,
             log: None,
             directory: None,
+            limiter: None,
             authenticator: Arc::new(DevelopmentAuthenticator),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
@@ -82,6 +87,14 @@ impl ChatServiceBuilder {
     #[must_use]
     pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
         self.directory = Some(directory);
+        self
+    }
+
+    /// What was used of limits over all nodes. Required where nodes share a broker; without it this
+    /// node counts alone.
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: Arc<dyn RateLimiter>) -> Self {
+        self.limiter = Some(limiter);
         self
     }
 
@@ -131,14 +144,21 @@ impl ChatServiceBuilder {
         check_reach("room log", log.reach(), broker)?;
         check_reach("directory", directory.reach(), broker)?;
         check_reach("presence", self.presence.reach(), broker)?;
+        let limits = self
+            .limiter
+            .as_ref()
+            .map_or(Reach::Process, |limiter| limiter.reach());
+        check_reach("rate limiter", limits, broker)?;
         let events = self.pubsub.events().ok_or(BuildError::EventsTaken)?;
 
         let (lanes, lane_queues) = Lanes::new(&self.limits);
         let (signals, signal_queue) = dispatcher::signal_queue();
+        let metrics = self.metrics.unwrap_or_else(Metrics::unregistered);
+        let (limiter, asks) = Limiter::new(self.limiter, &self.limits, &metrics);
         let (timers, timer_queue) = housekeeping::timers();
         let inner = Arc::new(Inner {
             instance: self.instance,
-            metrics: self.metrics.unwrap_or_else(Metrics::unregistered),
+            metrics,
             rooms: Rooms::new(&self.limits),
             users: Users::default(),
             limits: self.limits,
@@ -149,6 +169,8 @@ impl ChatServiceBuilder {
             authenticator: self.authenticator,
             clock: self.clock,
             lanes,
+            limiter: Arc::new(limiter),
+            counted: Counted::default(),
             connections: RwLock::new(HashMap::new()),
             identities: Identities::default(),
             parts: Parts::default(),
@@ -164,6 +186,8 @@ impl ChatServiceBuilder {
             inner.spawn(lanes::run(Arc::clone(&inner), queue));
         }
         inner.spawn(lanes::announce_later(Arc::clone(&inner)));
+        inner.spawn(limiter::ask(Arc::clone(&inner.limiter), asks));
+        inner.spawn(limiter::sweep(Arc::clone(&inner.limiter)));
         inner.spawn(dispatcher::run(Arc::clone(&inner), events));
         inner.spawn(dispatcher::publish_signals(
             Arc::clone(&inner),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::error::ServiceError;
@@ -13,6 +15,7 @@ use crate::limits::Limits;
 use crate::outbox::{Outbox, Outgoing};
 use crate::room::Access;
 use crate::service::room::RoomHub;
+use crate::token_bucket::TokenBucket;
 
 /// One live transport.
 #[derive(Debug)]
@@ -28,6 +31,9 @@ pub(crate) struct Connection {
     greeted: AtomicBool,
     /// Its session ended: nothing may be joined any more.
     gone: AtomicBool,
+    /// Since it came, and what it may command now.
+    commands: Mutex<TokenBucket>,
+    since: Instant,
     /// Commands in lanes that are not answered yet.
     pending: AtomicUsize,
 }
@@ -42,6 +48,8 @@ impl Connection {
             rooms: Mutex::default(),
             greeted: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            commands: Mutex::default(),
+            since: Instant::now(),
             pending: AtomicUsize::new(0),
         }
     }
@@ -141,6 +149,12 @@ impl Connection {
         let mut rooms = self.rooms.lock();
         self.gone.store(true, Ordering::Relaxed);
         rooms.drain(..).map(|(room, _)| room).collect()
+    }
+
+    /// Takes a command's place; fails with when there is one.
+    pub(super) fn take_command(&self, per_second: u64, burst: u64) -> Result<(), Duration> {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.commands.lock().take(per_second, burst, now)
     }
 
     pub(super) fn began(&self) {

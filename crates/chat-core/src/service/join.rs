@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use crate::answer::JoinResult;
+use crate::directory::DirectoryError;
 use crate::error::ServiceError;
 use crate::event::Delivery;
 use crate::ids::RoomId;
 use crate::outbox::CloseReason;
 use crate::position::Position;
-use crate::room::{Access, Room};
+use crate::room::{Access, Room, RoomKind};
 use crate::service::Inner;
 use crate::service::connection::Connection;
 use crate::service::housekeeping::Timer;
@@ -58,7 +59,10 @@ impl Inner {
         wish: Wish,
         tell: &mut (dyn FnMut(JoinResult) + Send),
     ) -> Result<(), ServiceError> {
-        connection.check_place(&wish.room, self.limits.rooms_per_connection)?;
+        if let Err(error) = connection.check_place(&wish.room, self.limits.rooms_per_connection) {
+            self.metrics.limit("rooms_per_connection");
+            return Err(error);
+        }
         let access = self.enter(connection, &wish.room).await?;
         let (facts, from) = (access.room.clone(), wish.position);
         let missed = Missed::default();
@@ -96,14 +100,19 @@ impl Inner {
             // Nothing is opened and nobody made a member; otherwise as for a room of others.
             return self.access(connection, id).await;
         }
-        let access = self
-            .directory
-            .enter(id, &connection.user)
-            .await
-            .map_err(|error| {
-                tracing::warn!(room = %id, %error, "cannot enter");
-                ServiceError::unavailable("the directory")
-            })?;
+        let user = &connection.user;
+        let failed = |error: DirectoryError| {
+            tracing::warn!(room = %id, %error, "cannot enter");
+            ServiceError::unavailable("the directory")
+        };
+        let known = self.directory.access(id, user).await.map_err(failed)?;
+        if known.is_none() {
+            self.check_new_room(user).await?;
+        }
+        let access = match known {
+            Some(known) if known.role.is_some() || known.room.kind != RoomKind::Open => known,
+            _ => self.directory.enter(id, user).await.map_err(failed)?,
+        };
         if access.is_visible() {
             Ok(access)
         } else {

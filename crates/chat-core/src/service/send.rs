@@ -15,6 +15,7 @@ use crate::ids::{EntryId, MessageId, MessageKey, RoomId, UserId};
 use crate::message::{Emoji, Text};
 use crate::room::Access;
 use crate::room_log::{Appended, Idempotency, NewEntry, Precondition};
+use crate::service::allowance::{Allowance, Attempt};
 use crate::service::connection::Connection;
 use crate::service::lanes::{Done, Item};
 use crate::service::{ChatService, Inner};
@@ -25,6 +26,7 @@ pub(super) struct Ticket {
     connection: Arc<Connection>,
     id: Option<u64>,
     kind: Kind,
+    allowance: Option<Box<Allowance>>,
 }
 
 /// How an outcome is told.
@@ -36,18 +38,32 @@ pub(super) enum Kind {
 }
 
 impl Ticket {
-    pub(super) fn new(connection: &Arc<Connection>, id: Option<u64>, kind: Kind) -> Self {
+    pub(super) fn new(
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        kind: Kind,
+        allowance: Option<Box<Allowance>>,
+    ) -> Self {
         connection.began();
         Self {
             connection: Arc::clone(connection),
             id,
             kind,
+            allowance,
         }
     }
 
     pub(super) fn answer(self, outcome: Result<Appended, ServiceError>) {
+        let allowance = self.allowance.as_deref();
+        if let Ok(Appended {
+            duplicate: true, ..
+        }) = outcome
+            && let Some(allowance) = allowance
+        {
+            allowance.take_back();
+        }
         let answer = outcome.map(|appended| match self.kind {
-            Kind::Sent => Answer::Sent(sent(&appended)),
+            Kind::Sent => Answer::Sent(sent(&appended, allowance)),
             Kind::Edited => Answer::Edited {
                 seq: appended.position.seq,
                 edited_at_ms: appended.at_ms,
@@ -66,7 +82,9 @@ impl Drop for Ticket {
     }
 }
 
-fn sent(appended: &Appended) -> Sent {
+fn sent(appended: &Appended, allowance: Option<&Allowance>) -> Sent {
+    // An answer to an earlier attempt says nothing of now.
+    let allowance = allowance.filter(|_| !appended.duplicate);
     let Appended {
         position,
         at_ms,
@@ -84,6 +102,8 @@ fn sent(appended: &Appended) -> Sent {
         sent_at_ms: at_ms,
         stored,
         duplicate,
+        remaining: allowance.map(Allowance::remaining),
+        reset_at_ms: allowance.map(|allowance| allowance.reset_at(at_ms)),
     }
 }
 
@@ -313,9 +333,17 @@ impl ChatService {
     pub async fn send(&self, user: &UserId, message: SendMessage) -> Result<Sent, ServiceError> {
         let access = self.inner.directory.access(&message.room, user).await;
         let access = access.map_err(|_| ServiceError::unavailable("the directory"))?;
-        if !access.is_some_and(|access| access.is_visible()) {
-            return Err(ServiceError::NotFound("room"));
-        }
+        let access = access
+            .filter(Access::is_visible)
+            .ok_or(ServiceError::NotFound("room"))?;
+        let attempt = Attempt {
+            user,
+            access: &access,
+            key: Some(&message.key),
+            moderates: access.may_moderate(),
+            is_message: true,
+        };
+        let allowance = self.inner.check_change(attempt).await?;
         let (done, outcome) = oneshot::channel();
         self.inner
             .append(user, Change::send(message), Done::Caller(done))
@@ -323,7 +351,11 @@ impl ChatService {
         let outcome = outcome
             .await
             .map_err(|_| ServiceError::unavailable("this node"))?;
-        outcome.map(|appended| sent(&appended))
+        let appended = outcome?;
+        if let Some(allowance) = allowance.as_deref().filter(|_| appended.duplicate) {
+            allowance.take_back();
+        }
+        Ok(sent(&appended, allowance.as_deref()))
     }
 }
 

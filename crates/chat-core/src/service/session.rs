@@ -12,6 +12,7 @@ use crate::outbox::{CloseReason, Outgoing};
 use crate::presence::Occupant;
 use crate::room_log::PageFrom;
 use crate::service::Inner;
+use crate::service::allowance::Attempt;
 use crate::service::connection::Connection;
 use crate::service::join::Wish;
 use crate::service::lanes::Done;
@@ -67,7 +68,12 @@ impl Session {
         command: Command,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (inner, connection) = (Arc::clone(&self.inner), Arc::clone(&self.connection));
-        async move { inner.command(&connection, id, command).await }
+        async move {
+            match inner.check_command(&connection).await {
+                Ok(()) => inner.command(&connection, id, command).await,
+                Err(error) => connection.answer(id, Err(error)),
+            }
+        }
     }
 
     /// Waits for frames and moves up to `max` of them out of the outbox.
@@ -105,6 +111,9 @@ impl Drop for Session {
         self.connection.outbox.close(CloseReason::Gone);
         self.inner.connections.write().remove(&self.connection.id);
         self.inner.metrics.connections.dec();
+        if let Some(limit) = self.connection.outbox.overflowed() {
+            self.inner.metrics.limit(limit);
+        }
         self.inner.remove_user(&self.connection);
         for room in self.connection.end() {
             self.inner.leave_room(&self.connection, &room, true);
@@ -197,8 +206,17 @@ impl Inner {
         make: impl FnOnce(bool) -> Change,
     ) -> Result<Option<Answer>, ServiceError> {
         let access = self.access(connection, room).await?;
-        let change = make(connection.identity().admin || access.may_moderate());
-        let done = Done::Connection(Ticket::new(connection, id, kind));
+        let moderates = connection.identity().admin || access.may_moderate();
+        let change = make(moderates);
+        let attempt = Attempt {
+            user: &connection.user,
+            access: &access,
+            key: change.key.as_ref(),
+            moderates,
+            is_message: matches!(kind, Kind::Sent),
+        };
+        let allowance = self.check_change(attempt).await?;
+        let done = Done::Connection(Ticket::new(connection, id, kind, allowance));
         self.append(&connection.user, change, done).await;
         Ok(None)
     }

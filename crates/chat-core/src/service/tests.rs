@@ -29,6 +29,7 @@ use crate::topic::Topic;
 
 mod delivery;
 mod identities;
+mod limits;
 mod memberships;
 mod presence;
 mod regressions;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard, RwLock};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::error::ServiceError;
 use crate::event::{Delivery, Event};
 use crate::ids::{RoomId, UserId};
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ use crate::topic::Topic;
 
 /// First wait after a subscription that failed; doubled up to [`RETRY_MAX`], with full jitter.
 const RETRY_MIN: Duration = Duration::from_millis(50);
+/// When somebody with too many connections may try again.
+const CROWDED_RETRY: Duration = Duration::from_secs(5);
 /// Longest wait between two subscriptions that fail.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Reads of memberships at once: ten thousand users who come back together must not overrun the
@@ -120,7 +123,8 @@ impl Users {
         self.by_id.read().get(id).cloned()
     }
 
-    fn add(&self, connection: &Arc<Connection>) -> Arc<UserHub> {
+    /// `None` if the user has as many as he may.
+    fn add(&self, connection: &Arc<Connection>, max: usize) -> Option<Arc<UserHub>> {
         let mut by_id = self.by_id.write();
         let new = || {
             let id = connection.user.clone();
@@ -131,12 +135,13 @@ impl Users {
             })
         };
         let hub = by_id.entry(connection.user.clone()).or_insert_with(new);
-        hub.state
-            .lock()
-            .own
-            .connections
-            .push(Arc::clone(connection));
-        Arc::clone(hub)
+        let mut state = hub.state.lock();
+        if state.own.connections.len() >= max {
+            return None;
+        }
+        state.own.connections.push(Arc::clone(connection));
+        drop(state);
+        Some(Arc::clone(hub))
     }
 
     /// Takes a user out whom nobody speaks for any more. Answers whether that was so.
@@ -269,10 +274,24 @@ enum Step {
 }
 
 impl Inner {
-    /// A connection speaks for its user from now on.
-    pub(super) fn add_user(self: &Arc<Self>, connection: &Arc<Connection>) {
-        let hub = self.users.add(connection);
+    /// A connection speaks for its user from now on, unless he has as many as he may.
+    pub(super) fn add_user(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+    ) -> Result<(), ServiceError> {
+        let max = match self.limits.connections_per_user {
+            0 => usize::MAX,
+            max => max,
+        };
+        let Some(hub) = self.users.add(connection, max) else {
+            self.metrics.limit("connections_per_user");
+            return Err(ServiceError::RateLimited {
+                limit: format!("connections_per_user: you have {max} here; close some"),
+                retry_after: CROWDED_RETRY,
+            });
+        };
         self.follow(&hub);
+        Ok(())
     }
 
     /// A connection has ended.

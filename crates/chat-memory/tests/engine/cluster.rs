@@ -56,7 +56,7 @@ impl Cluster {
             .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
             .directory(Arc::clone(&directory) as Arc<dyn chat_core::Directory>)
             .clock(Arc::clone(&clock))
-            .limits(limits.clone())
+            .limits(limits.clone().without_rates())
             .instance(instance)
             .build()
             .unwrap();

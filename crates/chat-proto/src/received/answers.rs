@@ -96,6 +96,12 @@ pub struct Sent {
     pub stored: String,
     /// Whether an earlier attempt with this key had been accepted: this is its answer.
     pub duplicate: bool,
+    /// How many more the sender may send in the room now, if that is limited.
+    #[serde(default)]
+    pub remaining: Option<u64>,
+    /// When it will be more.
+    #[serde(default)]
+    pub reset_at_ms: Option<Millis>,
 }
 
 /// To `edit`.

@@ -83,6 +83,8 @@ fn write_sent(to: &mut Object<'_>, sent: &Sent) {
     to.scalar("sent_at_ms", &sent.sent_at_ms);
     to.scalar("stored", sent.stored.as_str());
     to.scalar("duplicate", &sent.duplicate);
+    to.optional("remaining", sent.remaining);
+    to.optional("reset_at_ms", sent.reset_at_ms);
 }
 
 fn write_who(to: &mut Object<'_>, who: &Who) {

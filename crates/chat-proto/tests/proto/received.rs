@@ -62,6 +62,10 @@ fn answers_are_read_as_what_the_command_expects() {
         let sent: received::Sent = body("send, kept on disk, again", codec);
         assert_eq!((sent.message_id, sent.seq), (message_id(42), 42));
         assert_eq!((sent.stored.as_str(), sent.duplicate), ("disk", true));
+        assert_eq!((sent.remaining, sent.reset_at_ms), (None, None));
+        let limited: received::Sent = body("send, with what is left of its limits", codec);
+        assert_eq!(limited.remaining, Some(99));
+        assert_eq!(limited.reset_at_ms, Some(limited.sent_at_ms + 9_877));
 
         let hello: received::Hello = body("hello with two rooms", codec);
         assert_eq!(hello.limits.key_window_ms, 3_600_000);

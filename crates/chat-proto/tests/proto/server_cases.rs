@@ -42,6 +42,19 @@ fn sent(stored: Stored, duplicate: bool) -> Answer {
         sent_at_ms: AT_MS,
         stored,
         duplicate,
+        remaining: None,
+        reset_at_ms: None,
+    })
+}
+
+fn limited() -> Answer {
+    let Answer::Sent(sent) = sent(Stored::Redis, false) else {
+        unreachable!("it was sent")
+    };
+    Answer::Sent(Sent {
+        remaining: Some(99),
+        reset_at_ms: Some(AT_MS + 9_877),
+        ..sent
     })
 }
 
@@ -129,6 +142,7 @@ fn answers() -> Vec<(&'static str, Said)> {
         ok("send, kept in memory", sent(Stored::Memory, false)),
         ok("send, kept by Redis", sent(Stored::Redis, false)),
         ok("send, kept on disk, again", sent(Stored::Disk, true)),
+        ok("send, with what is left of its limits", limited()),
         ok(
             "edit",
             Answer::Edited {

@@ -83,6 +83,18 @@ limit_keys! {
     frame_bytes_max: count(KIB..=MIB);
     bad_frames_max: count(1..=1_000_000);
     connections_max: count(1..=10_000_000);
+    connections_per_user: count(0..=1_000_000);
+    connections_per_ip: count(0..=10_000_000);
+    handshakes_per_ip: count(0..=1_000_000);
+    handshakes_burst: count(1..=10_000_000);
+    commands_per_second: count(0..=1_000_000);
+    commands_burst: count(1..=10_000_000);
+    messages_per_user: count(0..=10_000_000);
+    messages_per_room: count(0..=10_000_000);
+    message_window: span(Duration::from_millis(100)..=DAY);
+    new_rooms_per_user: count(0..=1_000_000);
+    new_rooms_window: span(Duration::from_millis(100)..=DAY);
+    rate_keys_max: count(1..=10_000_000);
     drain_timeout: span(Duration::ZERO..=10 * MINUTE);
 }
 

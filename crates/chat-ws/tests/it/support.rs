@@ -43,7 +43,7 @@ impl Node {
         change: impl FnOnce(&mut Limits),
         configure: impl FnOnce(&mut Config),
     ) -> Self {
-        let mut limits = Limits::default();
+        let mut limits = Limits::default().without_rates();
         change(&mut limits);
         let mut config = Config::new(&limits);
         configure(&mut config);
