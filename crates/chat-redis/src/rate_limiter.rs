@@ -58,7 +58,9 @@ impl RateLimiter for RedisRateLimiter {
         }
         let answers = self.shared.others.run(&mut pipe).await;
         let answers = answers.map_err(|error| match error {
-            LinkError::NotSent(why) | LinkError::Unknown(why) => RateLimiterError::Unavailable(why),
+            LinkError::NotSent(why) | LinkError::Unknown(why) | LinkError::Denied(why) => {
+                RateLimiterError::Unavailable(why)
+            }
         })?;
         let grants = answers.into_iter().map(|answer| match answer {
             Ok(value) => grant(value),
