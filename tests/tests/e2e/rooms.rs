@@ -142,7 +142,6 @@ async fn commands_that_are_not_served_yet_are_unknown(wire: Wire) {
     let server = server();
     let mut client = Client::enter_room(&server, wire, "alice", "general").await;
     for (op, fields) in [
-        ("refresh", json!({"token": "x"})),
         ("read", json!({"room": "general", "seq": 1})),
         ("rooms", json!({})),
         ("create_room", json!({"kind": "open"})),

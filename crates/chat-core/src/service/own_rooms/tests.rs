@@ -1,3 +1,5 @@
+//! Whom memberships are told to, and when they are read again.
+
 use super::*;
 use crate::room::RoomKind;
 
