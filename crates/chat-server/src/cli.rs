@@ -30,13 +30,15 @@ Examples:
   chat-server token --user alice --jwt-secret-file secret
                                                   a token for alice, good for an hour
   chat-server --redis redis://10.0.0.5:6379       one of many nodes that share a chat
+  chat-server --redis redis://10.0.0.5:6379 --store postgres://chat@10.0.0.6/chat
+                                                  the same, with history in PostgreSQL
 
 A flag wins over its environment variable, which wins over the file, which wins over the default.";
 
 /// Chat rooms over WebSocket, on one machine or on many that share a Redis.
 ///
 /// Without any option it serves this machine alone, on http://127.0.0.1:8080/, keeps rooms in
-/// memory and lets anybody take any name. The page to chat on, the health checks and the metrics
+/// data/chat.db and lets anybody take any name. The page to chat on, the health checks and the metrics
 /// are on the same port.
 #[derive(Debug, Default, Parser)]
 #[command(
@@ -133,7 +135,7 @@ pub(crate) struct ServeArgs {
     /// Without a value: redis://127.0.0.1:6379. The server starts without its Redis too: it waits
     /// for it, and is not ready meanwhile.
     ///
-    /// [env: CHAT_REDIS, REDIS_URL] [default: rooms in memory]
+    /// [env: CHAT_REDIS, REDIS_URL] [default: this node is alone]
     #[arg(
         long,
         value_name = "URL",
@@ -142,11 +144,33 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) redis: Option<String>,
 
-    /// Where rooms and their history are kept: memory, or redis (with --redis, the default there).
+    /// Where rooms and their history are kept: sqlite:PATH, postgres://…, redis, or memory.
     ///
-    /// [env: CHAT_STORE] [default: redis with --redis, otherwise memory]
+    /// An SQLite file is made where there is none. PostgreSQL serves many nodes together with
+    /// --redis. What is in memory is gone when the server stops.
+    ///
+    /// [env: CHAT_STORE] [default: redis with --redis, otherwise sqlite:data/chat.db]
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Option<String>,
+
+    /// When SQLite syncs: full (each message, before it is acked) or normal (a crash of the machine
+    /// may lose the last ones).
+    ///
+    /// [env: CHAT_SQLITE_SYNC] [default: full]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) sqlite_sync: Option<String>,
+
+    /// How long a database keeps messages, such as 90d.
+    ///
+    /// [env: CHAT_RETAIN_FOR] [default: for ever]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) retain_for: Option<String>,
+
+    /// How many messages of each room a database keeps.
+    ///
+    /// [env: CHAT_RETAIN_MESSAGES] [default: all]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) retain_messages: Option<String>,
 
     /// What all keys and channels in Redis begin with; clusters that share a Redis need different
     /// ones.

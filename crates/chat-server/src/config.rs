@@ -7,6 +7,7 @@ mod identity;
 mod limits;
 mod problem;
 mod settings;
+mod store;
 mod values;
 
 #[cfg(test)]
@@ -25,8 +26,8 @@ use crate::cli::ServeArgs;
 pub(crate) use problem::ConfigError;
 use problem::{Mistake, Problem};
 use settings::Settings;
+pub(crate) use store::{SqlSettings, Store};
 pub(crate) use values::LogFormat;
-use values::Store;
 
 /// Loopback, so that a server that was just tried out is nobody else's business.
 pub(crate) const LISTEN_DEFAULT: SocketAddr =
@@ -46,6 +47,9 @@ const VARIABLES: &[(&str, &[&str])] = &[
     ("allow_token_in_url", &["CHAT_ALLOW_TOKEN_IN_URL"]),
     ("redis", &["REDIS_URL", "CHAT_REDIS"]),
     ("store", &["CHAT_STORE"]),
+    ("sqlite_sync", &["CHAT_SQLITE_SYNC"]),
+    ("retain_for", &["CHAT_RETAIN_FOR"]),
+    ("retain_messages", &["CHAT_RETAIN_MESSAGES"]),
     ("redis_prefix", &["CHAT_REDIS_PREFIX"]),
     ("redis_subscribe", &["CHAT_REDIS_SUBSCRIBE"]),
     ("allowed_origin", &["CHAT_ALLOWED_ORIGIN"]),
@@ -65,8 +69,10 @@ pub(crate) struct Config {
     pub(crate) jwt: Option<JwtConfig>,
     /// Whether a token may be in the URL.
     pub(crate) token_in_url: bool,
-    /// The Redis that nodes share; without one, rooms are in this process.
+    /// The Redis that nodes share; without one, this node is alone.
     pub(crate) redis: Option<RedisUrl>,
+    /// Where rooms and their history are kept.
+    pub(crate) store: Store,
     /// What all names in Redis begin with.
     pub(crate) redis_prefix: String,
     /// What this node listens to in Redis.
@@ -189,6 +195,13 @@ fn add_flags(settings: &mut Settings, args: &ServeArgs) {
         ("jwt_key", "--jwt-key", &args.jwt_key),
         ("redis", "--redis", &args.redis),
         ("store", "--store", &args.store),
+        ("sqlite_sync", "--sqlite-sync", &args.sqlite_sync),
+        ("retain_for", "--retain-for", &args.retain_for),
+        (
+            "retain_messages",
+            "--retain-messages",
+            &args.retain_messages,
+        ),
         ("redis_prefix", "--redis-prefix", &args.redis_prefix),
         (
             "redis_subscribe",
@@ -249,7 +262,7 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
         .unwrap_or(LISTEN_DEFAULT);
     let jwt = identity::read(settings, listen, arguments);
     let redis = settings.read("redis", values::redis);
-    check_store(settings, redis.is_some());
+    let store = store::read(settings, redis.is_some());
     Config {
         listen,
         jwt,
@@ -257,6 +270,7 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
             .read("allow_token_in_url", values::flag)
             .unwrap_or_default(),
         redis,
+        store,
         redis_prefix: settings
             .read("redis_prefix", values::redis_prefix)
             .unwrap_or_else(|| values::REDIS_PREFIX_DEFAULT.to_owned()),
@@ -274,20 +288,6 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
             .unwrap_or_default(),
         limits: read_limits(settings),
     }
-}
-
-/// The store follows from the broker; whoever names one is told if it does not fit.
-fn check_store(settings: &mut Settings, has_redis: bool) {
-    let Some(store) = settings.read("store", values::store) else {
-        return;
-    };
-    let problem = match (store, has_redis) {
-        (Store::Memory, true) => Problem::StoreOfOneNode,
-        (Store::Redis, false) => Problem::StoreWithoutRedis,
-        (Store::Memory, false) | (Store::Redis, true) => return,
-    };
-    let place = settings.place("store").unwrap_or("--store").to_owned();
-    settings.note(place, problem);
 }
 
 fn read_limits(settings: &mut Settings) -> Limits {

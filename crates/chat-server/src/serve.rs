@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use chat_core::{ChatService, Metrics};
+use chat_sql::SqlStore;
 use chat_ws::HttpHandler;
 use http_body_util::BodyExt as _;
 use hyper::Request;
@@ -21,13 +22,13 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Store};
 use crate::http::{HttpState, router};
 use crate::listener::{ListenError, bind, reachable};
 use crate::process::{ProcessCollector, raise_open_files, warn_of_few_files};
 use crate::reload::Reloads;
 use crate::signals::Signals;
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, Wired, WiringError};
 
 /// What the end may take beyond the drain: closing the listener, answering the last requests.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -73,7 +74,11 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     registry.register_collector(Box::new(ProcessCollector));
     let metrics = Metrics::new(&mut registry);
     let reloads = Reloads::new();
-    let (service, unusable) = wiring::build(&config, metrics, &reloads).await?;
+    let Wired {
+        service,
+        unusable,
+        store,
+    } = wiring::build(&config, metrics, &reloads).await?;
     let address = server.address();
     info!(%address, instance = %service.instance(), "serving");
 
@@ -100,7 +105,7 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
         signal,
         "going: telling everybody, then stopping; once more stops at once"
     );
-    let farewell = farewell(&service, &stop, &tasks);
+    let farewell = farewell(&service, &stop, &tasks, store);
     tokio::select! {
         () = farewell => Ok(Ended::InPeace),
         _ = signals.next() => Ok(Ended::AtOnce),
@@ -108,11 +113,19 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
 }
 
 /// Lets everybody go, then stops listening. Ends in bounded time, whatever happens.
-async fn farewell(service: &ChatService, stop: &CancellationToken, tasks: &TaskTracker) {
+async fn farewell(
+    service: &ChatService,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+    store: Option<SqlStore>,
+) {
     let going = async {
         service.drain().await;
         stop.cancel();
         tasks.wait().await;
+        if let Some(store) = store {
+            store.close().await;
+        }
     };
     let most = service.limits().drain_timeout + 2 * STOP_GRACE;
     if tokio::time::timeout(most, going).await.is_err() {
@@ -160,9 +173,14 @@ fn lines(config: &Config, address: SocketAddr) -> Vec<String> {
             "Not safe: anybody who reaches {address} may come in, by any name (--insecure-anonymous)."
         ));
     }
-    lines.push(match &config.redis {
-        Some(redis) => format!("Rooms and history are kept by {redis}, for all nodes that use it."),
-        None => "Rooms and history are in memory: they are gone when this server stops.".to_owned(),
+    lines.push(match (&config.store, &config.redis) {
+        (Store::Sql(sql), _) => format!("Rooms and history are kept in {}.", sql.url),
+        (Store::Redis, Some(redis)) => {
+            format!("Rooms and history are kept by {redis}, for all nodes that use it.")
+        }
+        (Store::Redis | Store::Memory, _) => {
+            "Rooms and history are in memory: they are gone when this server stops.".to_owned()
+        }
     });
     lines.push("Ctrl-C stops it.".to_owned());
     lines

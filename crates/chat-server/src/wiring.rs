@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::{
-    Authenticator, BuildError, ChatService, DevelopmentAuthenticator, InstanceId, Metrics,
+    Authenticator, BuildError, ChatService, ChatServiceBuilder, DevelopmentAuthenticator, InstanceId, Metrics,
     SystemClock,
 };
+use chat_sql::{OpenError, SqlConfig, SqlStore};
 use chat_redis::{
     CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter,
     RedisRoomLog, RedisUrl, check_server,
 };
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::auth::{JwtAuthenticator, KeyError};
-use crate::config::Config;
+use crate::config::{Config, SqlSettings, Store};
 use crate::reload::{Reloads, Watched};
 
 /// How often a Redis that is away at the start is asked again.
@@ -26,6 +28,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the first look at Redis may hold up the start: nothing is served before it, not even
 /// the probes. A Redis that needs longer is waited for like one that is away.
 const FIRST_CHECK: Duration = Duration::from_secs(1);
+
+/// For how long a database that is away at the start is waited for.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the parts do not make a server.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,14 @@ pub(crate) enum WiringError {
     /// There are no keys to check tokens with: correct the file.
     #[error("tokens cannot be checked: the file {0}")]
     Keys(#[from] KeyError),
+    /// The database is not what rooms can be kept in, or stayed away: the cause says why.
+    #[error("{database} cannot be used: {why}")]
+    Store {
+        /// Which, without its password.
+        database: String,
+        /// Why not.
+        why: String,
+    },
     /// The server that answers is none that promises can be kept on.
     #[error("Redis cannot be used: {0}")]
     Check(#[from] CheckError),
@@ -47,6 +60,14 @@ pub(crate) enum WiringError {
 
 /// Resolves if the backend turns out to be unusable after the start; most never do.
 pub(crate) type Unusable = Pin<Box<dyn Future<Output = WiringError> + Send>>;
+
+/// An engine and what goes with it.
+pub(crate) struct Wired {
+    pub(crate) service: ChatService,
+    pub(crate) unusable: Unusable,
+    /// To be closed when nobody sends any more.
+    pub(crate) store: Option<SqlStore>,
+}
 
 /// Builds the engine on the backend that was configured; must be called in a tokio runtime.
 ///
@@ -56,18 +77,71 @@ pub(crate) async fn build(
     config: &Config,
     metrics: Metrics,
     reloads: &Reloads,
-) -> Result<(ChatService, Unusable), WiringError> {
+) -> Result<Wired, WiringError> {
     let authenticator = authenticator(config, reloads)?;
-    match &config.redis {
-        None => {
-            let service = chat_memory::embedded(&config.limits)
-                .metrics(metrics)
-                .authenticator(authenticator)
-                .build()?;
-            Ok((service, Box::pin(pending())))
+    let store = match &config.store {
+        Store::Sql(sql) => Some(open(config, sql).await?),
+        Store::Memory | Store::Redis => None,
+    };
+    let (builder, unusable): (_, Unusable) = match &config.redis {
+        None => (chat_memory::embedded(&config.limits), Box::pin(pending())),
+        Some(url) => on_redis(config, url).await?,
+    };
+    let builder = match &store {
+        Some(store) => builder
+            .room_log(Arc::new(store.room_log()))
+            .directory(Arc::new(store.directory())),
+        None => builder,
+    };
+    let service = builder
+        .metrics(metrics)
+        .authenticator(authenticator)
+        .build()?;
+    Ok(Wired {
+        service,
+        unusable,
+        store,
+    })
+}
+
+/// Opens the database. A server that is away is waited for, because the order of starts should not
+/// matter, but not for ever, because nothing is served meanwhile.
+async fn open(config: &Config, sql: &SqlSettings) -> Result<SqlStore, WiringError> {
+    let (limits, url) = (&config.limits, &sql.url);
+    let mut settings = SqlConfig::on(url.clone());
+    settings.durability = sql.durability;
+    settings.messages_ttl = sql.retain_for;
+    settings.messages_max = sql.retain_messages;
+    settings.command_timeout = limits.read_timeout;
+    settings.log_max = limits.log_max;
+    settings.log_ttl = limits.log_ttl;
+    settings.key_window = limits.key_window;
+    let until = Instant::now() + STORE_PATIENCE;
+    loop {
+        let error = match SqlStore::open(settings.clone()).await {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        let is_away = url.path().is_none() && matches!(error, OpenError::Database(_));
+        if !is_away || Instant::now() >= until {
+            let database = url.to_string();
+            let why = because(&error);
+            return Err(WiringError::Store { database, why });
         }
-        Some(url) => on_redis(config, url, metrics, authenticator).await,
+        warn!(database = %url, error = because(&error), "waiting for the database");
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
+}
+
+/// An error and its causes in one line.
+fn because(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn authenticator(
@@ -91,9 +165,7 @@ fn authenticator(
 async fn on_redis(
     config: &Config,
     url: &RedisUrl,
-    metrics: Metrics,
-    authenticator: Arc<dyn Authenticator>,
-) -> Result<(ChatService, Unusable), WiringError> {
+) -> Result<(ChatServiceBuilder, Unusable), WiringError> {
     let redis = redis_config(config, url)?;
     let mut first = redis.clone();
     first.command_timeout = first.command_timeout.min(FIRST_CHECK);
@@ -108,7 +180,7 @@ async fn on_redis(
     };
     let instance = InstanceId::random();
     let pubsub = RedisPubSub::connect(redis, instance).await?;
-    let service = ChatService::builder(
+    let builder = ChatService::builder(
         Arc::clone(&pubsub) as _,
         Arc::new(RedisPresence::announcing_on(&pubsub)),
     )
@@ -116,11 +188,8 @@ async fn on_redis(
     .room_log(Arc::new(RedisRoomLog::announcing_on(&pubsub)))
     .directory(Arc::new(RedisDirectory::beside(&pubsub)))
     .rate_limiter(Arc::new(RedisRateLimiter::beside(&pubsub)))
-    .limits(config.limits.clone())
-    .metrics(metrics)
-    .authenticator(authenticator)
-    .build()?;
-    Ok((service, unusable))
+    .limits(config.limits.clone());
+    Ok((builder, unusable))
 }
 
 fn redis_config(config: &Config, url: &RedisUrl) -> Result<RedisConfig, chat_redis::ConfigError> {

@@ -39,10 +39,17 @@ pub(crate) enum Problem {
     },
     /// Each node would have its own rooms.
     #[error(
-        "memory is this node's alone, but --redis is there to share rooms with other nodes: \
-         leave --store out, or --redis"
+        "{store} is this node's alone, but --redis is there to share rooms with other nodes, and \
+         each would have its own: leave --store out to keep them in Redis, take \
+         --store postgres://…, or leave --redis out"
     )]
-    StoreOfOneNode,
+    StoreOfOneNode { store: &'static str },
+    /// It does nothing, which whoever wrote it does not expect.
+    #[error("is of no use without a database: add --store sqlite:PATH or postgres://…")]
+    NeedsDatabase,
+    /// It does nothing, which whoever wrote it does not expect.
+    #[error("is SQLite's: PostgreSQL has synchronous_commit in its own configuration")]
+    NeedsSqlite,
     /// There is no Redis to keep them.
     #[error("redis keeps rooms only where --redis says which one: add --redis URL")]
     StoreWithoutRedis,

@@ -94,8 +94,47 @@ fn the_store_follows_from_the_broker_and_another_one_is_refused() {
         alone[0].starts_with("--store: memory is this node's alone"),
         "{alone:?}"
     );
+    let file = mistakes(&["--store", "sqlite:x.db", "--redis", "redis://h"], &[]);
+    assert!(file[0].contains("take --store postgres://"), "{file:?}");
     let nowhere = mistakes(&["--store", "redis"], &[]);
     assert!(nowhere[0].contains("add --redis URL"), "{nowhere:?}");
+}
+
+#[test]
+fn rooms_are_in_a_file_unless_redis_or_somebody_says_otherwise() {
+    let store = |arguments: &[&str]| load(arguments, &[]).unwrap().store;
+    let path = |store: &Store| match store {
+        Store::Sql(sql) => sql.url.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(path(&store(&[])), "sqlite:data/chat.db");
+    assert_eq!(path(&store(&["--store", "sqlite:/x.db"])), "sqlite:/x.db");
+    assert_eq!(store(&["--redis"]), Store::Redis);
+    assert_eq!(store(&["--store", "memory"]), Store::Memory);
+    let shared = store(&["--redis", "--store", "postgres://u:s3cret@h/d"]);
+    assert_eq!(path(&shared), "postgres://…@h/d");
+}
+
+#[test]
+fn what_databases_keep_and_sync_is_said_and_refused_where_there_is_none() {
+    let arguments = ["--sqlite-sync", "normal", "--retain-for", "90d"];
+    let Store::Sql(sql) = load(&arguments, &[("CHAT_RETAIN_MESSAGES", "5")]).unwrap().store else {
+        panic!("no database");
+    };
+    assert_eq!(sql.durability, chat_sql::Durability::Normal);
+    assert_eq!(sql.retain_for, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!(sql.retain_messages, Some(5));
+    for wrong in [
+        vec!["--retain-for", "0s"],
+        vec!["--retain-messages", "none"],
+        vec!["--sqlite-sync", "never"],
+        vec!["--store", "memory", "--retain-messages", "5"],
+        vec!["--store", "postgres://h/d", "--sqlite-sync", "full"],
+        vec!["--store", "mysql://u:s3cret@h/d"],
+    ] {
+        let found = mistakes(&wrong, &[]).join("\n");
+        assert!(!found.contains("s3cret"), "{found}");
+    }
 }
 
 #[test]

@@ -34,13 +34,6 @@ pub(super) enum Auth {
     Jwt,
 }
 
-/// Where rooms are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Store {
-    Memory,
-    Redis,
-}
-
 /// A text with what stands before the `@` of a URL taken out. Takes the last `@`, because a
 /// password may hold one, or a slash, that somebody forgot to escape.
 pub(super) fn without_secrets(text: &str) -> String {
@@ -122,14 +115,6 @@ pub(super) fn redis_subscribe(value: &Value) -> Result<SubscribeMode, Problem> {
         Some("rooms") => Ok(SubscribeMode::Rooms),
         Some("all") => Ok(SubscribeMode::All),
         _ => Err(not_a(value, "rooms or all")),
-    }
-}
-
-pub(super) fn store(value: &Value) -> Result<Store, Problem> {
-    match value.as_str() {
-        Some("memory") => Ok(Store::Memory),
-        Some("redis") => Ok(Store::Redis),
-        _ => Err(not_a(value, "memory or redis")),
     }
 }
 
