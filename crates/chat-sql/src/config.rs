@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chat_core::Limits;
+use chat_core::limits::{ROOM_MEMBERS_MAX, USER_ROOMS_MAX};
 use sqlx::postgres::PgConnectOptions;
 
 /// Why a configuration cannot work. Tell the operator.
@@ -141,6 +142,10 @@ pub struct SqlConfig {
     pub messages_ttl: Option<Duration>,
     /// Messages that are kept of each room; all if nothing. Entries go with them.
     pub messages_max: Option<u64>,
+    /// Members of one room; more are refused.
+    pub room_members_max: usize,
+    /// Rooms of one user; more are refused.
+    pub user_rooms_max: usize,
     /// How often what is too old is looked for.
     pub sweep_interval: Duration,
 }
@@ -171,6 +176,8 @@ impl SqlConfig {
             key_window: limits.key_window,
             messages_ttl: None,
             messages_max: None,
+            room_members_max: ROOM_MEMBERS_MAX,
+            user_rooms_max: USER_ROOMS_MAX,
             sweep_interval: Duration::from_secs(60),
         }
     }
@@ -191,6 +198,8 @@ impl SqlConfig {
             ("key_window", millis(self.key_window)),
             ("messages_ttl", self.messages_ttl.map_or(1, millis)),
             ("messages_max", self.messages_max.unwrap_or(1)),
+            ("room_members_max", self.room_members_max as u64),
+            ("user_rooms_max", self.user_rooms_max as u64),
             ("sweep_interval", millis(self.sweep_interval)),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {

@@ -3,7 +3,7 @@
 //! # Layout
 //! - what an operator sets, and what is fixed: `config`, [`limits`]
 //! - the database, both drivers under one surface: `db`; the schema: `migrations`
-//! - the seams: `room_log`; what is too old: `housekeeping`; what opens them: `store`
+//! - the seams: `room_log`, `directory`; what is too old: `housekeeping`; what opens them: `store`
 //!
 //! # Example
 //! ```
@@ -28,11 +28,13 @@ mod db;
 mod error;
 mod text;
 
+mod directory;
 mod housekeeping;
 mod room_log;
 mod store;
 
 pub use config::{ConfigError, Durability, SqlConfig, SqlUrl};
+pub use directory::SqlDirectory;
 pub use error::OpenError;
 pub use room_log::SqlRoomLog;
 pub use store::SqlStore;

@@ -37,3 +37,5 @@ pub const SWEEP_ROWS: i64 = 5_000;
 pub const RENEWALS_PER_TTL: u64 = 4;
 /// Pages that one SQLite connection keeps in memory, in KiB.
 pub const SQLITE_CACHE_KIB: u32 = 8 * 1024;
+/// Most rooms, members or markers that one call of the directory answers.
+pub const DIRECTORY_PAGE_MAX: usize = 10_000;

@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use crate::config::SqlConfig;
 use crate::db::Db;
+use crate::directory::SqlDirectory;
 use crate::error::OpenError;
 use crate::housekeeping::Housekeeping;
 use crate::room_log::SqlRoomLog;
@@ -22,6 +23,7 @@ pub(crate) struct Alive(#[expect(dead_code, reason = "only its drop matters")] A
 pub struct SqlStore {
     db: Db,
     room_log: SqlRoomLog,
+    directory: SqlDirectory,
     tasks: TaskTracker,
     stop: CancellationToken,
     _alive: Alive,
@@ -50,11 +52,13 @@ impl SqlStore {
         let stop = CancellationToken::new();
         let alive = Alive(Arc::new(stop.clone().drop_guard()));
         let room_log = SqlRoomLog::start(db.clone(), &config, &tasks, &stop, alive.clone());
+        let directory = SqlDirectory::new(db.clone(), &config, alive.clone());
         let housekeeping = Housekeeping::new(db.clone(), &config).run(stop.clone());
         tasks.spawn(housekeeping.instrument(tracing::info_span!("sql_housekeeping")));
         Ok(Self {
             db,
             room_log,
+            directory,
             tasks,
             stop,
             _alive: alive,
@@ -65,6 +69,12 @@ impl SqlStore {
     #[must_use]
     pub fn room_log(&self) -> SqlRoomLog {
         self.room_log.clone()
+    }
+
+    /// The rooms and their members.
+    #[must_use]
+    pub fn directory(&self) -> SqlDirectory {
+        self.directory.clone()
     }
 
     /// Lets what waits be committed, and closes the database. Whoever still has a part of it is

@@ -23,11 +23,11 @@ macro_rules! migrations {
 // driver has this other entrance.
 
 pub(super) async fn run_sqlite(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
-    let all: Migrator = migrations!("sqlite": 1 "logs");
+    let all: Migrator = migrations!("sqlite": 1 "logs", 2 "directory");
     all.run_direct(None, connection, false).await
 }
 
 pub(super) async fn run_postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let all: Migrator = migrations!("postgres": 1 "logs");
+    let all: Migrator = migrations!("postgres": 1 "logs", 2 "directory");
     all.run_direct(None, connection, false).await
 }

@@ -19,6 +19,7 @@ pub(super) async fn sqlite(
         query = match arg {
             Arg::Int(value) => query.bind(value),
             Arg::Text(value) => query.bind(value),
+            Arg::OptionalText(value) => query.bind(value),
             Arg::Bytes(value) => query.bind(value),
             Arg::Now => query.bind(i64::try_from(clock.now_ms()).unwrap_or(i64::MAX)),
             Arg::Ints(_) | Arg::Texts(_) | Arg::Blobs(_) => {
@@ -42,6 +43,7 @@ pub(super) async fn postgres(
         query = match arg {
             Arg::Int(value) => query.bind(value),
             Arg::Text(value) => query.bind(value),
+            Arg::OptionalText(value) => query.bind(value),
             Arg::Bytes(value) => query.bind(value),
             Arg::Now => query.bind(None::<i64>),
             Arg::Ints(values) => query.bind(values),

@@ -60,4 +60,8 @@ impl Row {
     pub(crate) fn bytes(&self, at: usize) -> Result<Vec<u8>, Failure> {
         read!(self, at)
     }
+
+    pub(crate) fn optional_bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Failure> {
+        read!(self, at)
+    }
 }

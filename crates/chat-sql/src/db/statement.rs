@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub(crate) enum Arg {
     Int(Option<i64>),
     Text(String),
+    OptionalText(Option<String>),
     Bytes(Vec<u8>),
     /// The store's time, see [`Statement`].
     Now,
@@ -262,7 +263,7 @@ fn put_json(json: &mut String, bytes: &mut Vec<u8>, column: &Arg, row: usize) {
             let _ = write!(json, "{},{}", bytes.len() + 1, value.len());
             bytes.extend_from_slice(value);
         }
-        Arg::Int(_) | Arg::Text(_) | Arg::Bytes(_) | Arg::Now => {
+        Arg::Int(_) | Arg::Text(_) | Arg::OptionalText(_) | Arg::Bytes(_) | Arg::Now => {
             debug_assert!(false, "a column is an array");
         }
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Clock, ManualClock, PubSub, RoomId, RoomLog, SystemClock};
+use chat_core::{Clock, Directory, ManualClock, PubSub, RoomId, RoomLog, SystemClock};
 use chat_sql::{SqlConfig, SqlStore};
+use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
 use tokio::sync::Mutex;
 
@@ -13,8 +14,8 @@ use crate::support::{Beside, Database};
 
 const KEY_WINDOW: Duration = Duration::from_secs(3_600);
 
-/// Handles of one log: clones on SQLite, stores of their own, as other nodes have, on PostgreSQL.
-struct Logs {
+/// Handles of one store: clones on SQLite, stores of their own, as other nodes have, on PostgreSQL.
+struct Stores {
     database: Database,
     clock: Arc<ManualClock>,
     store: SqlStore,
@@ -22,7 +23,7 @@ struct Logs {
     stalling: Mutex<Option<Beside>>,
 }
 
-impl Logs {
+impl Stores {
     async fn start(database: Database) -> Self {
         let clock = Arc::new(ManualClock::new(SystemClock.now_ms()));
         let store = SqlStore::open_with_clock(config(&database), clock.clone());
@@ -47,7 +48,7 @@ fn config(database: &Database) -> SqlConfig {
 }
 
 #[async_trait]
-impl RoomLogHarness for Logs {
+impl RoomLogHarness for Stores {
     async fn handle(&self) -> Arc<dyn RoomLog> {
         if self.is_sqlite() {
             return Arc::new(self.store.room_log());
@@ -138,7 +139,27 @@ impl RoomLogHarness for Logs {
     }
 }
 
-chat_testkit::room_log_contract!(sqlite_log, || Logs::start(Database::sqlite()));
+chat_testkit::room_log_contract!(sqlite_log, || Stores::start(Database::sqlite()));
 chat_testkit::room_log_contract!(postgres_log, || async {
-    Logs::start(Database::postgres().await).await
+    Stores::start(Database::postgres().await).await
+});
+
+#[async_trait]
+impl DirectoryHarness for Stores {
+    async fn handle(&self) -> Arc<dyn Directory> {
+        if self.is_sqlite() {
+            return Arc::new(self.store.directory());
+        }
+        let store = SqlStore::open(config(&self.database)).await.unwrap();
+        Arc::new(store.directory())
+    }
+
+    async fn pass(&self, time: Duration) {
+        RoomLogHarness::pass(self, time).await;
+    }
+}
+
+chat_testkit::directory_contract!(sqlite_directory, || Stores::start(Database::sqlite()));
+chat_testkit::directory_contract!(postgres_directory, || async {
+    Stores::start(Database::postgres().await).await
 });
