@@ -20,6 +20,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin chat
 COPY --from=build /out/chat-server /usr/local/bin/chat-server
+# The default store, data/chat.db, is in this volume.
+RUN install --directory --owner chat /var/lib/chat/data
+WORKDIR /var/lib/chat
+VOLUME /var/lib/chat/data
 USER chat
 EXPOSE 8080
 # Asks the server in this container whether it is ready; the image needs no curl.

@@ -73,6 +73,10 @@ impl ServerProcess {
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        // A test that means a store says which; otherwise nothing is to be left behind.
+        if !args.contains(&"--store") && !args.contains(&"--redis") {
+            command.args(["--store", "memory"]);
+        }
         let (mut child, output) = spawn(&mut command);
         let Some(address) = output.wait_for(READY_WITHIN, address_in) else {
             // A child that was started and is given up must not outlive this.

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::{
-    Authenticator, BuildError, ChatService, ChatServiceBuilder, DevelopmentAuthenticator, InstanceId, Metrics,
-    SystemClock,
+    Authenticator, BuildError, ChatService, ChatServiceBuilder, DevelopmentAuthenticator,
+    InstanceId, Metrics, SystemClock,
 };
-use chat_sql::{OpenError, SqlConfig, SqlStore};
 use chat_redis::{
     CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter,
     RedisRoomLog, RedisUrl, check_server,
 };
+use chat_sql::{OpenError, SqlConfig, SqlStore};
 use tokio::time::Instant;
 use tracing::{info, warn};
 

@@ -118,11 +118,14 @@ fn rooms_are_in_a_file_unless_redis_or_somebody_says_otherwise() {
 #[test]
 fn what_databases_keep_and_sync_is_said_and_refused_where_there_is_none() {
     let arguments = ["--sqlite-sync", "normal", "--retain-for", "90d"];
-    let Store::Sql(sql) = load(&arguments, &[("CHAT_RETAIN_MESSAGES", "5")]).unwrap().store else {
+    let Store::Sql(sql) = load(&arguments, &[("CHAT_RETAIN_MESSAGES", "5")])
+        .unwrap()
+        .store
+    else {
         panic!("no database");
     };
     assert_eq!(sql.durability, chat_sql::Durability::Normal);
-    assert_eq!(sql.retain_for, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!(sql.retain_for, Some(std::time::Duration::from_secs(90 * 86_400)));
     assert_eq!(sql.retain_messages, Some(5));
     for wrong in [
         vec!["--retain-for", "0s"],
