@@ -125,7 +125,10 @@ fn what_databases_keep_and_sync_is_said_and_refused_where_there_is_none() {
         panic!("no database");
     };
     assert_eq!(sql.durability, chat_sql::Durability::Normal);
-    assert_eq!(sql.retain_for, Some(std::time::Duration::from_secs(90 * 86_400)));
+    assert_eq!(
+        sql.retain_for,
+        Some(std::time::Duration::from_secs(90 * 86_400))
+    );
     assert_eq!(sql.retain_messages, Some(5));
     for wrong in [
         vec!["--retain-for", "0s"],
