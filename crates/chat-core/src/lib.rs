@@ -4,7 +4,7 @@
 //! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`, `identity`
 //! - what nodes say to each other: [`envelope`], `signal`
 //! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
-//!   `rate_limiter`, `authenticator`, `clock`
+//!   `rate_limiter`, `authenticator`, `revocations`, `clock`
 //! - what clients ask and are told: `command`, `answer`, `event`, `error`
 //! - limits and metrics: [`limits`], `metrics`
 
@@ -28,6 +28,7 @@ mod directory;
 mod presence;
 mod pubsub;
 mod rate_limiter;
+mod revocations;
 mod room_log;
 
 mod answer;
@@ -75,6 +76,7 @@ pub use pubsub::{
 };
 pub use rate_limiter::{Ask, Grant, Rate, RateKey, RateLimiter, RateLimiterError, SlidingWindow};
 pub use reach::Reach;
+pub use revocations::{RevocationError, Revocations, Revoked, RevokedError};
 pub use room::{Access, Member, Role, Room, RoomChange, RoomKind};
 pub use room_log::{
     AppendCall, AppendError, Appended, Digest, Head, Idempotency, NewEntry, Page, PageFrom,
@@ -93,5 +95,6 @@ pub mod mocks {
     pub use crate::presence::MockPresence;
     pub use crate::pubsub::MockPubSub;
     pub use crate::rate_limiter::MockRateLimiter;
+    pub use crate::revocations::MockRevocations;
     pub use crate::room_log::MockRoomLog;
 }

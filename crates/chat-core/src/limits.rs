@@ -63,6 +63,9 @@ pub const RATE_SHARES: u64 = 16;
 pub const RATE_SLOTS: u64 = 64;
 /// Keys of one call to the rate limiter, so that it does not hold up its store.
 pub const RATE_ASKS_MAX: usize = 128;
+/// Revocations that are in force at once. Every node reads all of them every few seconds; who needs
+/// more exchanges the key that tokens are signed with.
+pub const REVOCATIONS_MAX: usize = 10_000;
 /// Occupants that are named in a join result.
 pub const OCCUPANTS_SHOWN: usize = 50;
 
@@ -142,6 +145,8 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Bad frames after which a connection is closed.
     pub bad_frames_max: u32,
+    /// How long a node serves people with tokens while it cannot read which were revoked.
+    pub isolation_max: Duration,
     /// Connections of one node.
     pub connections_max: usize,
     /// Connections of one user on one node; 0 is no limit. A person has a few devices with many tabs,
@@ -233,6 +238,7 @@ impl Default for Limits {
             hello_timeout: Duration::from_secs(10),
             frame_bytes_max: 64 * 1024,
             bad_frames_max: 20,
+            isolation_max: Duration::from_secs(60),
             connections_max: 100_000,
             connections_per_user: 500,
             connections_per_ip: 10_000,

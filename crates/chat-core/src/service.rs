@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning,
-//!   `identities` who it speaks for and how long
+//!   `identities` who it speaks for and how long, `revocations` who does so no more
 //! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
 //!   ends to serve it; `users` are those who are connected here, `own_rooms` what each of
 //!   them is a member of, kept in step by `membership_work`
@@ -28,6 +28,7 @@ use crate::error::ServiceError;
 use crate::ids::{ConnectionId, InstanceId};
 use crate::limits::{self, Limits};
 use crate::metrics::Metrics;
+use crate::outbox::CloseReason;
 use crate::presence::Presence;
 use crate::pubsub::PubSub;
 use crate::room_log::RoomLog;
@@ -64,6 +65,7 @@ mod drain;
 mod health;
 mod housekeeping;
 mod presence_work;
+mod revocations;
 
 use allowance::Counted;
 use connection::Connection;
@@ -127,6 +129,8 @@ pub(crate) struct Inner {
     counted: Counted,
     connections: Connections,
     identities: Identities,
+    /// What was revoked; nothing if that is nobody's business here.
+    revocations: Option<revocations::Watch>,
     parts: Parts,
     /// When the presence store was last found to have forgotten this node, and so perhaps others.
     presence_shaken: Mutex<Option<Instant>>,
@@ -182,12 +186,13 @@ impl ChatService {
     /// [`Session::hello`].
     ///
     /// # Errors
-    /// [`ServiceError::Unauthorized`], `RateLimited` if there are too many connections,
+    /// [`ServiceError::Unauthorized`], `Forbidden` if the user or token was revoked, `RateLimited` if there are too many connections,
     /// `Unavailable` if the node is going away.
     pub async fn connect(&self, who: Credentials) -> Result<Session, ServiceError> {
         let inner = &self.inner;
         inner.check_place(inner.connections.read().len())?;
         let identity = inner.identify(who).await?;
+        inner.check_revoked(&identity).await?;
         let connection = Arc::new(Connection::new(identity, &inner.limits));
         inner.add_user(&connection)?;
         {
@@ -202,6 +207,10 @@ impl ChatService {
             connections.insert(connection.id, Arc::clone(&connection));
         }
         inner.identities.remember(&connection);
+        if inner.check_known_revoked(&connection.identity()).is_err() {
+            // Read between the question and now, when it was nowhere to be found.
+            connection.outbox.close(CloseReason::Disconnected);
+        }
         inner.metrics.connects.inc();
         inner.metrics.connections.inc();
         Ok(Session::new(Arc::clone(inner), connection))

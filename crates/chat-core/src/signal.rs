@@ -23,6 +23,8 @@ pub enum Signal {
     Marked(Marked),
     /// On a room's topic: somebody has read up to here.
     Read(Read),
+    /// On the control topic: something was revoked or lifted. A hint: what is true is in the record.
+    Revocations,
     /// A node asks its own topic whether its subscriber still hears.
     Probe(u64),
     /// Of a newer version.

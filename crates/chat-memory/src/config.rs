@@ -35,6 +35,8 @@ pub struct MemoryConfig {
     pub occupancies_max: usize,
     /// Memberships of all rooms together; more are refused.
     pub memberships_max: usize,
+    /// Revocations that are in force at once; more are refused.
+    pub revocations_max: usize,
     /// Members of one room; more are refused.
     pub room_members_max: usize,
     /// Rooms of one user; more are refused.
@@ -67,6 +69,7 @@ impl From<&Limits> for MemoryConfig {
             leave_grace: engine.leave_grace,
             occupancies_max: limits::OCCUPANCIES_MAX,
             memberships_max: limits::MEMBERSHIPS_MAX,
+            revocations_max: chat_core::limits::REVOCATIONS_MAX,
             room_members_max: chat_core::limits::ROOM_MEMBERS_MAX,
             user_rooms_max: chat_core::limits::USER_ROOMS_MAX,
             people_max: limits::PEOPLE_MAX,

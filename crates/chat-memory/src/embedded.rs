@@ -9,6 +9,7 @@ use crate::config::MemoryConfig;
 use crate::directory::MemoryDirectory;
 use crate::presence::MemoryPresence;
 use crate::rate_limiter::MemoryRateLimiter;
+use crate::revocations::MemoryRevocations;
 use crate::room_log::MemoryRoomLog;
 
 /// An engine that shares nothing with any other, with these limits. Give it metrics or an
@@ -30,6 +31,7 @@ pub fn embedded(limits: &Limits) -> ChatServiceBuilder {
     let broker = MemoryBroker::new(memory.clone());
     let log = MemoryRoomLog::announcing_on(&broker, memory.clone(), Arc::clone(&clock));
     let presence = MemoryPresence::new(memory.clone(), Arc::clone(&clock));
+    let revocations = MemoryRevocations::new(&memory, Arc::clone(&clock));
     let directory = MemoryDirectory::new(memory, Arc::clone(&clock));
     let limiter = MemoryRateLimiter::new(Arc::clone(&clock));
     ChatService::builder(Arc::new(broker.node()), Arc::new(presence.node(instance)))
@@ -37,6 +39,7 @@ pub fn embedded(limits: &Limits) -> ChatServiceBuilder {
         .room_log(Arc::new(log))
         .directory(Arc::new(directory))
         .rate_limiter(Arc::new(limiter))
+        .revocations(Arc::new(revocations))
         .clock(clock)
         .limits(limits.clone())
 }

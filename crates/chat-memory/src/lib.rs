@@ -11,6 +11,7 @@
 //! - `presence`: who is where, leases, sweep
 //! - `directory`: rooms and members
 //! - `rate_limiter`: what was used of limits
+//! - `revocations`: who is not let in
 //! - `embedded`: all of it together, as one engine
 //! - `config`, [`limits`]: what can be changed, and why it is what it is
 //!
@@ -47,6 +48,7 @@ mod broker;
 mod directory;
 mod presence;
 mod rate_limiter;
+mod revocations;
 mod room_log;
 
 mod embedded;
@@ -57,4 +59,5 @@ pub use directory::MemoryDirectory;
 pub use embedded::embedded;
 pub use presence::{MemoryPresence, MemoryPresenceNode};
 pub use rate_limiter::MemoryRateLimiter;
+pub use revocations::MemoryRevocations;
 pub use room_log::MemoryRoomLog;

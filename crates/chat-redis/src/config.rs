@@ -109,6 +109,8 @@ pub struct RedisConfig {
     pub probe_interval: Duration,
     /// Which topics this node listens to.
     pub subscribe: SubscribeMode,
+    /// Revocations that are in force at once; more are refused.
+    pub revocations_max: usize,
     /// Events that wait for the node's dispatcher.
     pub event_queue: usize,
 }
@@ -139,6 +141,7 @@ impl RedisConfig {
             key_window: limits.key_window,
             probe_interval: Duration::from_secs(10),
             subscribe: SubscribeMode::Rooms,
+            revocations_max: chat_core::limits::REVOCATIONS_MAX,
             event_queue: limits.event_queue,
         }
     }

@@ -100,6 +100,11 @@ impl Keys {
         format!("{}nodes", self.prefix)
     }
 
+    /// User or token -> until when nobody lets them in.
+    pub(crate) fn revoked(&self) -> String {
+        format!("{}revoked", self.prefix)
+    }
+
     /// The channel of a topic.
     pub(crate) fn channel(&self, topic: &Topic) -> String {
         match topic {

@@ -4,7 +4,8 @@
 //! - what an operator sets, and what is fixed: `config`, [`limits`]
 //! - names in Redis: `keys`; scripts: `script` and the files in `scripts`
 //! - connections with deadlines: `link`; the store's clock: `store_clock`
-//! - the seams: `pubsub`, `room_log`, `presence`, `directory`, `rate_limiter`; what is checked at the start: `check`
+//! - the seams: `pubsub`, `room_log`, `presence`, `directory`, `rate_limiter`, `revocations`; what is
+//!   checked at the start: `check`
 //!
 //! # Example
 //! ```no_run
@@ -41,6 +42,7 @@ mod directory;
 mod presence;
 mod pubsub;
 mod rate_limiter;
+mod revocations;
 mod room_log;
 
 pub use check::{CheckError, Warning, check_server};
@@ -50,4 +52,5 @@ pub use error::ConfigError;
 pub use presence::RedisPresence;
 pub use pubsub::RedisPubSub;
 pub use rate_limiter::RedisRateLimiter;
+pub use revocations::RedisRevocations;
 pub use room_log::RedisRoomLog;

@@ -46,6 +46,10 @@ scripts! {
     OCCUPANTS = "occupants.lua";
     ENTER = "enter.lua";
     LEASE = "lease.lua";
+    REVOKE = "revoke.lua";
+    LIFT = "lift.lua";
+    REVOKED = "revoked.lua";
+    IS_REVOKED = "is_revoked.lua";
 }
 
 impl Script {

@@ -15,6 +15,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::auth::TokenArgs;
+use crate::revoke::RevokeArgs;
 
 /// What an address without a value after `--redis` means.
 pub(crate) const REDIS_DEFAULT: &str = "redis://127.0.0.1:6379";
@@ -66,6 +67,8 @@ pub(crate) enum Task {
     },
     /// Make a token for somebody and print it. For trying things out, for bots and for operators.
     Token(Box<TokenArgs>),
+    /// Let a user or a token in no more, on all nodes of a Redis, and close their connections.
+    Revoke(RevokeArgs),
 }
 
 /// The flags of the server itself.

@@ -5,6 +5,7 @@
 //! - a server's life: `serve`, with `listener`, `wiring`, `signals`, `logging`, `process`
 //! - what it answers over plain HTTP: `http`; `/ws` is chat-ws's
 //! - who may come in: `auth`; files that change meanwhile: `reload`
+//! - `revoke`: the command that lets somebody in no more
 //! - `health_check`: the command that asks another one how it is
 
 mod auth;
@@ -16,6 +17,7 @@ mod listener;
 mod logging;
 mod process;
 mod reload;
+mod revoke;
 mod serve;
 mod signals;
 mod wiring;
@@ -52,6 +54,13 @@ fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(error) => refuse(MISUSED, &error),
+        },
+        Some(Task::Revoke(args)) => match revoke::run(&args, &environment) {
+            Ok(done) => {
+                println!("{done}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(error.code(), &error),
         },
         None => serve(&cli.serve, &environment),
     }

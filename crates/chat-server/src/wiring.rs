@@ -12,7 +12,7 @@ use chat_core::{
 };
 use chat_redis::{
     CheckError, RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter,
-    RedisRoomLog, RedisUrl, check_server,
+    RedisRevocations, RedisRoomLog, RedisUrl, check_server,
 };
 use chat_sql::{OpenError, SqlConfig, SqlStore};
 use tokio::time::Instant;
@@ -188,6 +188,7 @@ async fn on_redis(
     .room_log(Arc::new(RedisRoomLog::announcing_on(&pubsub)))
     .directory(Arc::new(RedisDirectory::beside(&pubsub)))
     .rate_limiter(Arc::new(RedisRateLimiter::beside(&pubsub)))
+    .revocations(Arc::new(RedisRevocations::beside(&pubsub)))
     .limits(config.limits.clone());
     Ok((builder, unusable))
 }

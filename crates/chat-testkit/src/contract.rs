@@ -16,6 +16,7 @@ pub mod directory;
 pub mod presence;
 pub mod pubsub;
 pub mod rate_limiter;
+pub mod revocations;
 pub mod room_log;
 
 /// Makes one test of each named clause of a suite. Used by the macros of the suites.

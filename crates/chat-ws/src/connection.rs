@@ -151,6 +151,7 @@ where
 fn reason_of_refusal(error: &ServiceError) -> CloseReason {
     match error {
         ServiceError::RateLimited { .. } => CloseReason::TooMany,
+        ServiceError::Forbidden(_) => CloseReason::Disconnected,
         // Nothing is wrong with the client: it should come again, to another node if there is one.
         ServiceError::Unavailable { .. } | ServiceError::Internal => CloseReason::GoingAway,
         _ => CloseReason::Unauthenticated,

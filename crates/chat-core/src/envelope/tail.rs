@@ -27,6 +27,7 @@ mod kind {
     pub(super) const USER_LEFT: u8 = 65;
     pub(super) const TYPING: u8 = 66;
     pub(super) const PROBE: u8 = 67;
+    pub(super) const REVOCATIONS: u8 = 96;
     pub(super) const MEMBERSHIP: u8 = 68;
     pub(super) const MARKED: u8 = 69;
     pub(super) const READ: u8 = 70;
@@ -118,6 +119,7 @@ impl Tail<'_> {
             Signal::UserJoined(arrival) => (kind::USER_JOINED, to_map(arrival)),
             Signal::UserLeft(arrival) => (kind::USER_LEFT, to_map(arrival)),
             Signal::Typing(typing) => (kind::TYPING, to_map(typing)),
+            Signal::Revocations => (kind::REVOCATIONS, Vec::new()),
             Signal::Probe(nonce) => (kind::PROBE, to_map(nonce)),
             Signal::Membership(room) => (kind::MEMBERSHIP, to_map(room)),
             Signal::Marked(marked) => (kind::MARKED, to_map(marked)),
@@ -200,6 +202,7 @@ impl Tail<'_> {
             kind::USER_JOINED => from_map(&self.body).map(Signal::UserJoined),
             kind::USER_LEFT => from_map(&self.body).map(Signal::UserLeft),
             kind::TYPING => from_map(&self.body).map(Signal::Typing),
+            kind::REVOCATIONS => Ok(Signal::Revocations),
             kind::PROBE => from_map(&self.body).map(Signal::Probe),
             kind::MEMBERSHIP => from_map(&self.body).map(Signal::Membership),
             kind::MARKED => from_map(&self.body).map(Signal::Marked),

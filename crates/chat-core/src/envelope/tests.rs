@@ -90,6 +90,7 @@ fn every_signal_survives_the_wire() {
             user: user(),
             active: true,
         }),
+        Signal::Revocations,
         Signal::Probe(7),
         Signal::Membership(room()),
         Signal::Marked(Marked {

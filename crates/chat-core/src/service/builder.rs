@@ -18,6 +18,7 @@ use crate::presence::Presence;
 use crate::pubsub::PubSub;
 use crate::rate_limiter::RateLimiter;
 use crate::reach::Reach;
+use crate::revocations::Revocations;
 use crate::room_log::RoomLog;
 use crate::service::allowance::Counted;
 use crate::service::health::Parts;
@@ -28,6 +29,7 @@ use crate::service::rooms::Rooms;
 use crate::service::users::Users;
 use crate::service::{
     ChatService, Inner, dispatcher, housekeeping, identities, lanes, membership_work,
+    revocations,
 };
 
 /// Why an engine cannot be put together like this.
@@ -54,6 +56,7 @@ pub struct ChatServiceBuilder {
     directory: Option<Arc<dyn Directory>>,
     limiter: Option<Arc<dyn RateLimiter>>,
     authenticator: Arc<dyn Authenticator>,
+    revocations: Option<Arc<dyn Revocations>>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     metrics: Option<Metrics>,
@@ -69,6 +72,7 @@ impl ChatServiceBuilder {
             directory: None,
             limiter: None,
             authenticator: Arc::new(DevelopmentAuthenticator),
+            revocations: None,
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             metrics: None,
@@ -102,6 +106,13 @@ impl ChatServiceBuilder {
     #[must_use]
     pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
         self.authenticator = authenticator;
+        self
+    }
+
+    /// The record of what was revoked; without it nobody can be.
+    #[must_use]
+    pub fn revocations(mut self, revocations: Arc<dyn Revocations>) -> Self {
+        self.revocations = Some(revocations);
         self
     }
 
@@ -149,6 +160,9 @@ impl ChatServiceBuilder {
             .as_ref()
             .map_or(Reach::Process, |limiter| limiter.reach());
         check_reach("rate limiter", limits, broker)?;
+        if let Some(revocations) = &self.revocations {
+            check_reach("record of revocations", revocations.reach(), broker)?;
+        }
         let events = self.pubsub.events().ok_or(BuildError::EventsTaken)?;
 
         let (lanes, lane_queues) = Lanes::new(&self.limits);
@@ -173,6 +187,7 @@ impl ChatServiceBuilder {
             counted: Counted::default(),
             connections: RwLock::new(HashMap::new()),
             identities: Identities::default(),
+            revocations: self.revocations.map(revocations::Watch::new),
             parts: Parts::default(),
             presence_shaken: Mutex::default(),
             timers,
@@ -200,6 +215,10 @@ impl ChatServiceBuilder {
         inner.spawn(housekeeping::tell_each_second(Arc::clone(&inner)));
         inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));
         inner.spawn(identities::end_identities(Arc::clone(&inner)));
+        if inner.revocations.is_some() {
+            inner.spawn(revocations::keep_reading(Arc::clone(&inner)));
+            inner.spawn(revocations::follow_control(Arc::clone(&inner)));
+        }
         let tasks = inner.stop.clone().drop_guard();
         Ok(ChatService {
             inner,

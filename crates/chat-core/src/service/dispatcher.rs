@@ -91,6 +91,9 @@ pub(super) async fn run(inner: Arc<Inner>, mut events: EventStream) {
                 PubSubEvent::Gap {
                     topic: Topic::User(user),
                 } => inner.doubt_user(&user),
+                PubSubEvent::Gap {
+                    topic: Topic::Control,
+                } => inner.look_at_revocations(),
                 PubSubEvent::Gap { .. } => {}
                 PubSubEvent::Lost => inner.lost(),
                 PubSubEvent::Restored => inner.restored(),
@@ -141,7 +144,8 @@ impl Inner {
                     // If it was an entry, the log still has it.
                     Topic::Room(room) => round.add(self, room, Inbound::Gap),
                     Topic::User(user) => self.doubt_user(user),
-                    Topic::Node(_) | Topic::Control => {}
+                    Topic::Control => self.look_at_revocations(),
+                    Topic::Node(_) => {}
                 }
                 return;
             }
@@ -151,6 +155,13 @@ impl Inner {
             (Topic::User(user), Envelope::Signal { signal, .. }) => {
                 return self.take_user_signal(&user, signal);
             }
+            (
+                Topic::Control,
+                Envelope::Signal {
+                    signal: Signal::Revocations,
+                    ..
+                },
+            ) => return self.look_at_revocations(),
             _ => return,
         };
         let (room, envelope) = room;
@@ -202,6 +213,7 @@ impl Inner {
     fn restored(self: &Arc<Self>) {
         self.signals.cut.store(false, Ordering::Release);
         self.set_part(Part::BrokerIn, false);
+        self.look_at_revocations();
         let inner = Arc::clone(self);
         self.spawn(async move {
             let rooms = inner.rooms.all();

@@ -117,6 +117,7 @@ impl Inner {
         if identity.user != connection.user {
             return Err(ServiceError::Forbidden("the token is another user's"));
         }
+        self.check_revoked(&identity).await?;
         let expires_at_ms = identity.expires_at_ms;
         self.identities.replace(connection, identity);
         self.leave_forbidden(connection);

@@ -13,3 +13,4 @@ mod cluster;
 mod failures;
 mod identities;
 mod properties;
+mod revocations;

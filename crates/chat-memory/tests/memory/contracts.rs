@@ -6,17 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chat_core::{
     Authenticator, Clock, Credentials, DevelopmentAuthenticator, Directory, InstanceId,
-    ManualClock, Presence, PubSub, RateLimiter, RoomId, RoomLog, Token, UserId,
+    ManualClock, Presence, PubSub, RateLimiter, Revocations, RoomId, RoomLog, Token, UserId,
 };
 use chat_memory::{
     MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryPubSub, MemoryRateLimiter,
-    MemoryRoomLog,
+    MemoryRevocations, MemoryRoomLog,
 };
 use chat_testkit::contract::authenticator::AuthenticatorHarness;
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::presence::PresenceHarness;
 use chat_testkit::contract::pubsub::PubSubHarness;
 use chat_testkit::contract::rate_limiter::RateLimiterHarness;
+use chat_testkit::contract::revocations::RevocationsHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
 use parking_lot::Mutex;
 
@@ -25,6 +26,7 @@ chat_testkit::room_log_contract!(room_log, MemoryHarness::start);
 chat_testkit::room_log_contract!(silent_room_log, MemoryHarness::start_silent);
 chat_testkit::presence_contract!(presence, MemoryHarness::start);
 chat_testkit::directory_contract!(directory, MemoryHarness::start);
+chat_testkit::revocations_contract!(revocations, MemoryHarness::start);
 chat_testkit::authenticator_contract!(development_identities, || async { Development });
 chat_testkit::rate_limiter_contract!(rate_limiter, MemoryHarness::start);
 
@@ -38,6 +40,7 @@ struct MemoryHarness {
     presence: MemoryPresence,
     directory: MemoryDirectory,
     limiter: MemoryRateLimiter,
+    revocations: MemoryRevocations,
 }
 
 impl MemoryHarness {
@@ -54,6 +57,7 @@ impl MemoryHarness {
             event_queue: 16,
             log_max: 150,
             key_window: Duration::from_secs(60),
+            revocations_max: 16,
             ..MemoryConfig::default()
         };
         let clock = Arc::new(ManualClock::new(1_000_000));
@@ -70,6 +74,7 @@ impl MemoryHarness {
             log,
             presence: MemoryPresence::new(config.clone(), Arc::clone(&shared)),
             directory: MemoryDirectory::new(config.clone(), Arc::clone(&shared)),
+            revocations: MemoryRevocations::new(&config, Arc::clone(&shared)),
             limiter: MemoryRateLimiter::new(shared),
             config,
             clock,
@@ -170,6 +175,21 @@ impl PresenceHarness for MemoryHarness {
 
     fn leave_grace(&self) -> Duration {
         self.config.leave_grace
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.advance(time);
+    }
+}
+
+#[async_trait]
+impl RevocationsHarness for MemoryHarness {
+    async fn handle(&self) -> Arc<dyn Revocations> {
+        Arc::new(self.revocations.clone())
+    }
+
+    fn max(&self) -> usize {
+        self.config.revocations_max
     }
 
     async fn pass(&self, time: Duration) {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Directory, Presence, PubSub, RateLimiter, RoomId, RoomLog};
+use chat_core::{Directory, Presence, PubSub, RateLimiter, Revocations, RoomId, RoomLog};
 use chat_redis::{
-    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter, RedisRoomLog,
+    RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter, RedisRevocations,
+    RedisRoomLog,
     SubscribeMode,
 };
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::presence::PresenceHarness;
 use chat_testkit::contract::pubsub::PubSubHarness;
 use chat_testkit::contract::rate_limiter::RateLimiterHarness;
+use chat_testkit::contract::revocations::RevocationsHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
 use tokio::sync::Mutex;
 
@@ -253,3 +255,25 @@ impl RateLimiterHarness for Rates {
 }
 
 chat_testkit::rate_limiter_contract!(rate_limiter, || async { Rates(Server::start().await) });
+
+/// Handles of one record of revocations.
+struct Record(Server);
+
+#[async_trait]
+impl RevocationsHarness for Record {
+    async fn handle(&self) -> Arc<dyn Revocations> {
+        let mut config = support::config(&self.0.url());
+        config.revocations_max = self.max();
+        Arc::new(RedisRevocations::new(config).unwrap())
+    }
+
+    fn max(&self) -> usize {
+        16
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+chat_testkit::revocations_contract!(revocations, || async { Record(Server::start().await) });

@@ -82,6 +82,7 @@ limit_keys! {
     hello_timeout: span(Duration::from_millis(100)..=5 * MINUTE);
     frame_bytes_max: count(KIB..=MIB);
     bad_frames_max: count(1..=1_000_000);
+    isolation_max: span(Duration::from_secs(1)..=30 * DAY);
     connections_max: count(1..=10_000_000);
     connections_per_user: count(0..=1_000_000);
     connections_per_ip: count(0..=10_000_000);

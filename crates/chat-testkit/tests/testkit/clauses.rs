@@ -4,6 +4,7 @@ use std::path::Path;
 
 /// The trait's file in `chat-core`, and what its suite is made of.
 const SUITES: &[(&str, &[&str])] = &[
+const SUITES: [(&str, &[&str]); 6] = [
     ("pubsub.rs", &["pubsub.rs"]),
     (
         "room_log.rs",
@@ -29,6 +30,7 @@ const SUITES: &[(&str, &[&str])] = &[
     ),
     ("authenticator.rs", &["authenticator.rs"]),
     ("rate_limiter.rs", &["rate_limiter.rs"]),
+    ("revocations.rs", &["revocations.rs"]),
 ];
 
 fn text(path: &Path) -> String {
