@@ -315,6 +315,7 @@ fn spawn(command: &mut Command) -> (Child, Output) {
 
 /// The address in the line that says where the page is.
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let rest = line.strip_prefix("Chat is open at http://")?;
-    rest.strip_suffix('/')?.parse().ok()
+    let rest = line.strip_prefix("Chat is open at ")?;
+    let (_, address) = rest.split_once("://")?;
+    address.strip_suffix('/')?.parse().ok()
 }

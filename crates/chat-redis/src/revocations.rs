@@ -49,10 +49,8 @@ impl RedisRevocations {
 
     async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T> {
         let answer = self.shared.others.run_one(command).await;
-        let answer = answer.map_err(|error| match error {
-            LinkError::NotSent(why) | LinkError::Unknown(why) => RevocationError::Unavailable(why),
-        })?;
-        from_redis_value(answer)
+        let unavailable = |error: LinkError| RevocationError::Unavailable(error.into_why());
+        from_redis_value(answer.map_err(unavailable)?)
             .map_err(|_| RevocationError::Unavailable("an answer is damaged".to_owned()))
     }
 }

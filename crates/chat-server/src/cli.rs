@@ -133,6 +133,18 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) allow_token_in_url: bool,
 
+    /// Serve https and wss with this chain of certificates (PEM), read again when it changes.
+    ///
+    /// [env: CHAT_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+
+    /// The private key that goes with it (PEM).
+    ///
+    /// [env: CHAT_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+
     /// Share rooms with other nodes through this Redis or Valkey.
     ///
     /// Without a value: redis://127.0.0.1:6379. The server starts without its Redis too: it waits

@@ -8,6 +8,7 @@ mod limits;
 mod problem;
 mod settings;
 mod store;
+mod tls;
 mod values;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) use problem::ConfigError;
 use problem::{Mistake, Problem};
 use settings::Settings;
 pub(crate) use store::{SqlSettings, Store};
+pub(crate) use tls::{TlsFileError, TlsFiles};
 pub(crate) use values::LogFormat;
 
 /// Loopback, so that a server that was just tried out is nobody else's business.
@@ -45,6 +47,8 @@ const VARIABLES: &[(&str, &[&str])] = &[
     ("jwt_issuer", &["CHAT_JWT_ISSUER"]),
     ("jwt_audience", &["CHAT_JWT_AUDIENCE"]),
     ("allow_token_in_url", &["CHAT_ALLOW_TOKEN_IN_URL"]),
+    ("tls_cert", &["CHAT_TLS_CERT"]),
+    ("tls_key", &["CHAT_TLS_KEY"]),
     ("redis", &["REDIS_URL", "CHAT_REDIS"]),
     ("store", &["CHAT_STORE"]),
     ("sqlite_sync", &["CHAT_SQLITE_SYNC"]),
@@ -69,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) jwt: Option<JwtConfig>,
     /// Whether a token may be in the URL.
     pub(crate) token_in_url: bool,
+    /// Where the certificate is; without one, nothing is behind TLS.
+    pub(crate) tls: Option<TlsFiles>,
     /// The Redis that nodes share; without one, this node is alone.
     pub(crate) redis: Option<RedisUrl>,
     /// Where rooms and their history are kept.
@@ -193,6 +199,8 @@ fn add_flags(settings: &mut Settings, args: &ServeArgs) {
             &args.jwt_secret_file,
         ),
         ("jwt_key", "--jwt-key", &args.jwt_key),
+        ("tls_cert", "--tls-cert", &args.tls_cert),
+        ("tls_key", "--tls-key", &args.tls_key),
         ("redis", "--redis", &args.redis),
         ("store", "--store", &args.store),
         ("sqlite_sync", "--sqlite-sync", &args.sqlite_sync),
@@ -266,6 +274,7 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
     Config {
         listen,
         jwt,
+        tls: tls::read(settings),
         token_in_url: settings
             .read("allow_token_in_url", values::flag)
             .unwrap_or_default(),

@@ -130,7 +130,9 @@ async fn tell(config: RedisConfig) -> Result<(), Box<dyn std::error::Error>> {
     let broker = RedisPubSub::connect(config, instance).await?;
     let topic = Topic::Control;
     let envelope = envelope::encode_signal(instance, &topic, &Signal::Revocations);
-    broker.publish(vec![Publication { topic, envelope }]).await?;
+    broker
+        .publish(vec![Publication { topic, envelope }])
+        .await?;
     broker.close().await;
     Ok(())
 }

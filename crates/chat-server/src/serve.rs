@@ -22,11 +22,11 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::config::{Config, Store};
+use crate::config::{Config, Store, TlsFileError, TlsFiles};
 use crate::http::{HttpState, router};
 use crate::listener::{ListenError, bind, reachable};
 use crate::process::{ProcessCollector, raise_open_files, warn_of_few_files};
-use crate::reload::Reloads;
+use crate::reload::{Reloads, Watched};
 use crate::signals::Signals;
 use crate::wiring::{self, Wired, WiringError};
 
@@ -43,6 +43,9 @@ pub(crate) enum ServeError {
     /// The parts do not fit together, or cannot be built.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// The certificate or its key has gone since the configuration was read.
+    #[error("TLS cannot be served: {0}")]
+    Tls(TlsFileError),
     /// The system lets nobody catch signals.
     #[error("cannot catch SIGTERM: {0}")]
     Signals(io::Error),
@@ -74,6 +77,8 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     registry.register_collector(Box::new(ProcessCollector));
     let metrics = Metrics::new(&mut registry);
     let reloads = Reloads::new();
+    let tls = config.tls.as_ref().map(|files| tls(files, &reloads));
+    let tls = tls.transpose().map_err(ServeError::Tls)?;
     let Wired {
         service,
         unusable,
@@ -86,6 +91,7 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     let tasks = TaskTracker::new();
     let mut transport = chat_ws::Config::new(&config.limits);
     transport.origins = config.allowed_origins.clone();
+    transport.tls = tls;
     transport.token_in_url = config.token_in_url;
     transport.stop_timeout = STOP_GRACE;
     let handler = handler(&service, registry);
@@ -110,6 +116,15 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
         () = farewell => Ok(Ended::InPeace),
         _ = signals.next() => Ok(Ended::AtOnce),
     }
+}
+
+/// The certificate, exchanged whenever its files change.
+fn tls(files: &TlsFiles, reloads: &Reloads) -> Result<chat_ws::Tls, TlsFileError> {
+    let watched = Watched::new(vec![files.cert.clone(), files.key.clone()]);
+    let tls = files.load()?;
+    let (files, shown) = (files.clone(), tls.clone());
+    reloads.keep("certificate", watched, move || files.replace(&shown));
+    Ok(tls)
 }
 
 /// Lets everybody go, then stops listening. Ends in bounded time, whatever happens.
@@ -163,7 +178,12 @@ fn announce(config: &Config, address: SocketAddr) {
 
 fn lines(config: &Config, address: SocketAddr) -> Vec<String> {
     let near = reachable(address);
-    let mut lines = vec![format!("Chat is open at http://{near}/")];
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let mut lines = vec![format!("Chat is open at {scheme}://{near}/")];
     if config.jwt.is_some() {
         lines.push("Whoever has a token may come in (--auth jwt).".to_owned());
     } else if address.ip().to_canonical().is_loopback() {

@@ -1,7 +1,7 @@
 //! WebSocket transport on tokio-tungstenite: sockets in front, [`chat_core::ChatService`] behind.
 //!
 //! # Layout
-//! - `server` accepts sockets, `upgrade` decides about requests for `/ws` (`origin`, `offer`,
+//! - `server` accepts sockets, with `tls` if that is wanted, `upgrade` decides about requests for `/ws` (`origin`, `offer`,
 //!   `query`, `bearer` are its parts), `http` is the seam to whoever answers the other requests
 //! - `connection` is the life of one WebSocket, in one task; `heartbeat` and `frames` are its pure
 //!   parts
@@ -36,6 +36,7 @@ pub mod limits;
 mod config;
 mod http;
 mod server;
+mod tls;
 
 mod bearer;
 mod offer;
@@ -56,3 +57,4 @@ pub use hyper::body::Incoming;
 pub use hyper::{Request, Response, StatusCode};
 pub use origin::{OriginError, Origins};
 pub use server::{PATH, Server};
+pub use tls::{Tls, TlsError};

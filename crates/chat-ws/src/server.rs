@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -160,7 +161,7 @@ impl Shared {
         }
         let place = Place(Arc::new(permit));
         // Boxed, because each wrapper below would hold it more than once.
-        let task = Box::pin(serve_http(Arc::clone(self), socket, peer, place));
+        let task = Box::pin(serve(Arc::clone(self), socket, peer, place));
         let task = self.cut.child_token().run_until_cancelled_owned(task);
         self.tasks
             .spawn(task.instrument(debug_span!("http", %peer)));
@@ -180,7 +181,28 @@ impl Shared {
     }
 }
 
-async fn serve_http(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, place: Place) {
+async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, place: Place) {
+    let Some(tls) = &shared.config.tls else {
+        return serve_http(shared, socket, peer, place).await;
+    };
+    let handshake = tls.acceptor().accept(socket);
+    // Boxed, like what comes behind it: connections without TLS need not carry it.
+    let handshake = Box::pin(tokio::time::timeout(
+        shared.config.header_timeout,
+        handshake,
+    ));
+    match shared.stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => Box::pin(serve_http(shared, stream, peer, place)).await,
+        Some(Ok(Err(error))) => debug!(%error, "no handshake"),
+        Some(Err(_)) => shared.service.metrics().limit("header_timeout"),
+        None => {}
+    }
+}
+
+async fn serve_http<S>(shared: Arc<Shared>, socket: S, peer: SocketAddr, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| {
         let response = Arc::clone(&shared).route(request, peer, place.clone());
         async { Ok::<_, std::convert::Infallible>(response.await) }

@@ -8,10 +8,12 @@ use chat_core::{Credentials, UserId};
 use chat_proto::{Codec, ErrorCode};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::{Instrument, debug, debug_span};
@@ -168,15 +170,26 @@ async fn connect(shared: Arc<Shared>, upgraded: OnUpgrade, asked: Asked, place: 
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "client left before the upgrade"),
     };
-    // The plain socket: one that stays wrapped costs a dynamic call per read and write.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        return debug_assert!(false, "the accept loop serves plain TCP only");
-    };
+    // The socket itself: one that stays wrapped costs a dynamic call per read and write.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => chat(&shared, parts, asked).await,
+        Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+            // Boxed, so that connections without TLS do not carry what it needs.
+            Ok(parts) => Box::pin(chat(&shared, parts, asked)).await,
+            Err(_) => debug_assert!(false, "the accept loop serves TCP and TLS only"),
+        },
+    }
+    drop(place);
+}
+
+async fn chat<S>(shared: &Shared, parts: Parts<TokioIo<S>>, asked: Asked)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let frame_bytes_max = shared.service.limits().frame_bytes_max;
     let socket = parts.io.into_inner();
     let wire = Wire::new(socket, parts.read_buf, asked.codec, frame_bytes_max).await;
     connection::run(wire, &shared.service, asked.carried).await;
-    drop(place);
 }
 
 #[cfg(test)]

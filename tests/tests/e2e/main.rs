@@ -5,7 +5,7 @@
 //!
 //! - `wire`: the two codecs · `client`: one connection · `start`: servers with other limits
 //! - `hello`, `upgrade`: coming in · `rooms`, `messages`, `history`, `presence`: being there
-//! - `tokens`: who may come in, for how long, and where to
+//! - `tls`: behind it · `tokens`: who may come in, for how long, and where to
 //! - `resume`: coming back · `going`: a server that goes
 //! - `bad_input`, `bad_fields`, `slow`: clients that misbehave
 
@@ -23,6 +23,7 @@ mod presence;
 mod resume;
 mod rooms;
 mod slow;
+mod tls;
 mod tokens;
 mod upgrade;
 

@@ -28,8 +28,7 @@ use crate::service::limiter::{self, Limiter};
 use crate::service::rooms::Rooms;
 use crate::service::users::Users;
 use crate::service::{
-    ChatService, Inner, dispatcher, housekeeping, identities, lanes, membership_work,
-    revocations,
+    ChatService, Inner, dispatcher, housekeeping, identities, lanes, membership_work, revocations,
 };
 
 /// Why an engine cannot be put together like this.
@@ -144,25 +143,30 @@ impl ChatServiceBuilder {
         self
     }
 
+    /// Whether what is not required reaches as far as the broker.
+    fn check_reaches(&self) -> Result<(), BuildError> {
+        let broker = self.pubsub.reach();
+        check_reach("presence", self.presence.reach(), broker)?;
+        let limiter = self.limiter.as_ref();
+        let limits = limiter.map_or(Reach::Process, |limiter| limiter.reach());
+        check_reach("rate limiter", limits, broker)?;
+        match &self.revocations {
+            Some(revocations) => check_reach("record of revocations", revocations.reach(), broker),
+            None => Ok(()),
+        }
+    }
+
     /// Starts the engine. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// [`BuildError`]: the parts do not make an engine.
     pub fn build(self) -> Result<ChatService, BuildError> {
-        let log = self.log.ok_or(BuildError::Missing("room log"))?;
-        let directory = self.directory.ok_or(BuildError::Missing("directory"))?;
-        let broker = self.pubsub.reach();
-        check_reach("room log", log.reach(), broker)?;
-        check_reach("directory", directory.reach(), broker)?;
-        check_reach("presence", self.presence.reach(), broker)?;
-        let limits = self
-            .limiter
-            .as_ref()
-            .map_or(Reach::Process, |limiter| limiter.reach());
-        check_reach("rate limiter", limits, broker)?;
-        if let Some(revocations) = &self.revocations {
-            check_reach("record of revocations", revocations.reach(), broker)?;
-        }
+        let log = self.log.clone().ok_or(BuildError::Missing("room log"))?;
+        let directory = self.directory.clone();
+        let directory = directory.ok_or(BuildError::Missing("directory"))?;
+        check_reach("room log", log.reach(), self.pubsub.reach())?;
+        check_reach("directory", directory.reach(), self.pubsub.reach())?;
+        self.check_reaches()?;
         let events = self.pubsub.events().ok_or(BuildError::EventsTaken)?;
 
         let (lanes, lane_queues) = Lanes::new(&self.limits);
@@ -209,21 +213,26 @@ impl ChatServiceBuilder {
             signal_queue,
         ));
         inner.spawn(housekeeping::run_timers(Arc::clone(&inner), timer_queue));
-        inner.spawn(housekeeping::compare_heads(Arc::clone(&inner)));
-        inner.spawn(membership_work::compare_versions(Arc::clone(&inner)));
-        inner.spawn(housekeeping::renew_logs(Arc::clone(&inner)));
-        inner.spawn(housekeeping::tell_each_second(Arc::clone(&inner)));
-        inner.spawn(housekeeping::keep_lease(Arc::clone(&inner)));
-        inner.spawn(identities::end_identities(Arc::clone(&inner)));
-        if inner.revocations.is_some() {
-            inner.spawn(revocations::keep_reading(Arc::clone(&inner)));
-            inner.spawn(revocations::follow_control(Arc::clone(&inner)));
-        }
+        start_upkeep(&inner);
         let tasks = inner.stop.clone().drop_guard();
         Ok(ChatService {
             inner,
             _tasks: Arc::new(tasks),
         })
+    }
+}
+
+/// What goes on beside, whatever arrives or not.
+fn start_upkeep(inner: &Arc<Inner>) {
+    inner.spawn(housekeeping::compare_heads(Arc::clone(inner)));
+    inner.spawn(membership_work::compare_versions(Arc::clone(inner)));
+    inner.spawn(housekeeping::renew_logs(Arc::clone(inner)));
+    inner.spawn(housekeeping::tell_each_second(Arc::clone(inner)));
+    inner.spawn(housekeeping::keep_lease(Arc::clone(inner)));
+    inner.spawn(identities::end_identities(Arc::clone(inner)));
+    if inner.revocations.is_some() {
+        inner.spawn(revocations::keep_reading(Arc::clone(inner)));
+        inner.spawn(revocations::follow_control(Arc::clone(inner)));
     }
 }
 

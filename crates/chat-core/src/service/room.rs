@@ -245,7 +245,11 @@ impl RoomState {
             }
             Signal::Typing(typing) => return self.take_typing(typing, metrics),
             // Not of a room, or not yet told to anybody.
-            Signal::Probe(_) | Signal::Membership(_) | Signal::Marked(_) | Signal::Read(_) => {}
+            Signal::Probe(_)
+            | Signal::Membership(_)
+            | Signal::Marked(_)
+            | Signal::Read(_)
+            | Signal::Revocations => {}
             Signal::Unknown(_) => {
                 metrics.unknown_kinds.inc();
             }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::{
-    ChatService, CloseReason, Credentials, Hello, Identity, InstanceId, Limits, Outgoing, Reach,
-    RevocationError, Revocations, Revoked, ServiceError, Session, SystemClock, Token, TokenId,
-    UserId, AuthenticationError, Authenticator,
+    AuthenticationError, Authenticator, ChatService, CloseReason, Credentials, Hello, Identity,
+    InstanceId, Limits, Outgoing, Reach, RevocationError, Revocations, Revoked, ServiceError,
+    Session, SystemClock, Token, TokenId, UserId,
 };
 use chat_memory::{
     MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryPubSub, MemoryRevocations,
@@ -28,8 +28,13 @@ impl Authenticator for Plain {
     }
 
     async fn authenticate(&self, who: Credentials) -> Result<Identity, AuthenticationError> {
-        let token = who.token.ok_or(AuthenticationError::Missing("token is missing"))?;
-        let (name, id) = token.reveal().split_once(' ').ok_or(AuthenticationError::Invalid)?;
+        let token = who
+            .token
+            .ok_or(AuthenticationError::Missing("token is missing"))?;
+        let (name, id) = token
+            .reveal()
+            .split_once(' ')
+            .ok_or(AuthenticationError::Invalid)?;
         let mut identity = Identity::of(UserId::new(name).unwrap());
         identity.token_id = TokenId::new(id).ok();
         Ok(identity)
@@ -143,13 +148,18 @@ async fn closed(session: &Session) -> CloseReason {
 
 async fn is_open(session: &Session) -> bool {
     let at_once = Duration::from_millis(1);
-    tokio::time::timeout(at_once, session.closed()).await.is_err()
+    tokio::time::timeout(at_once, session.closed())
+        .await
+        .is_err()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_revocation_is_everywhere_within_a_second() {
     let pair = Pair::start().await;
-    let (here, there) = (pair.enter(0, "alice 1").await, pair.enter(1, "alice 2").await);
+    let (here, there) = (
+        pair.enter(0, "alice 1").await,
+        pair.enter(1, "alice 2").await,
+    );
     let bob = pair.enter(1, "bob 3").await;
     let started = Instant::now();
     let alice = Revoked::User(user("alice"));
@@ -185,13 +195,20 @@ async fn what_was_revoked_during_a_cut_is_found_as_soon_as_it_is_over() {
     *pair.record.away.lock() = true;
     pair.nodes[1].1.cut();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    pair.record.record.revoke(&Revoked::User(user("alice")), DAY).await.unwrap();
+    pair.record
+        .record
+        .revoke(&Revoked::User(user("alice")), DAY)
+        .await
+        .unwrap();
     assert!(is_open(&alice).await);
     *pair.record.away.lock() = false;
     let started = Instant::now();
     pair.nodes[1].1.restore();
     assert_eq!(closed(&alice).await, CloseReason::Disconnected);
-    assert!(started.elapsed() < Duration::from_millis(100), "by `Restored`, not by waiting");
+    assert!(
+        started.elapsed() < Duration::from_millis(100),
+        "by `Restored`, not by waiting"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,7 +223,10 @@ async fn a_node_that_cannot_know_sends_people_away_and_takes_them_back_when_it_c
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(closed(&alice).await, CloseReason::GoingAway);
     let refused = pair.try_enter(0, "alice 1").await.unwrap_err();
-    assert!(matches!(refused, ServiceError::Unavailable { .. }), "{refused}");
+    assert!(
+        matches!(refused, ServiceError::Unavailable { .. }),
+        "{refused}"
+    );
     *pair.record.away.lock() = false;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(pair.try_enter(0, "alice 1").await.is_ok());

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use chat_core::{Directory, Presence, PubSub, RateLimiter, Revocations, RoomId, RoomLog};
 use chat_redis::{
     RedisConfig, RedisDirectory, RedisPresence, RedisPubSub, RedisRateLimiter, RedisRevocations,
-    RedisRoomLog,
-    SubscribeMode,
+    RedisRoomLog, SubscribeMode,
 };
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::presence::PresenceHarness;

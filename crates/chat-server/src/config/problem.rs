@@ -79,6 +79,12 @@ pub(crate) enum Problem {
     /// Either names are proven or not.
     #[error("with --auth jwt nobody comes in without a token: leave one of them out")]
     AnonymousWithTokens,
+    /// One is of no use without the other.
+    #[error("needs {0} beside it")]
+    Alone(&'static str),
+    /// The certificate or its key.
+    #[error("{0}")]
+    Certificate(String),
     /// What the file is for does not work with it.
     #[error("{file} {why}")]
     File { file: String, why: String },

@@ -78,7 +78,10 @@ pub async fn a_revocation_ends(harness: &dyn RevocationsHarness) {
     let record = harness.handle().await;
     let (alice, bob) = (of_user("alice"), of_user("bob"));
     record.revoke(&bob, HOUR).await.unwrap();
-    record.revoke(&alice, Duration::from_millis(300)).await.unwrap();
+    record
+        .revoke(&alice, Duration::from_millis(300))
+        .await
+        .unwrap();
     assert!(is_in_force(&*record, &alice).await);
     harness.pass(Duration::from_millis(301)).await;
     assert!(!is_in_force(&*record, &alice).await);
@@ -127,12 +130,19 @@ pub async fn says_when_it_is_full(harness: &dyn RevocationsHarness) {
     let max = harness.max();
     let of = |number: usize| of_user(&format!("user-{number}"));
     for number in 0..max {
-        let time = if number == 0 { Duration::from_secs(2) } else { HOUR };
+        let time = if number == 0 {
+            Duration::from_secs(2)
+        } else {
+            HOUR
+        };
         record.revoke(&of(number), time).await.unwrap();
     }
     let full = record.revoke(&of(max), HOUR).await;
     assert_eq!(full, Err(RevocationError::Full(max)));
-    record.revoke(&of(1), 2 * HOUR).await.expect("it has it already");
+    record
+        .revoke(&of(1), 2 * HOUR)
+        .await
+        .expect("it has it already");
     harness.pass(Duration::from_secs(2)).await;
     record.revoke(&of(max), HOUR).await.expect("one has ended");
     assert!(is_in_force(&*record, &of(max)).await);

@@ -4,7 +4,6 @@ use std::path::Path;
 
 /// The trait's file in `chat-core`, and what its suite is made of.
 const SUITES: &[(&str, &[&str])] = &[
-const SUITES: [(&str, &[&str]); 6] = [
     ("pubsub.rs", &["pubsub.rs"]),
     (
         "room_log.rs",

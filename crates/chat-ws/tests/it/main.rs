@@ -10,3 +10,4 @@ mod frames;
 mod greeting;
 mod http;
 mod support;
+mod tls;

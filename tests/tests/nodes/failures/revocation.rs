@@ -36,8 +36,8 @@ struct Holder(Client, Events);
 impl Holder {
     async fn try_enter(node: &ServerProcess, token: &str) -> Result<Self, ConnectError> {
         let options = Options::with_token(token);
-        let connecting = Client::connect(&node.ws_url(), options);
-        let (client, events) = soon("hello", connecting).await?;
+        let url = node.ws_url();
+        let (client, events) = soon("hello", Client::connect(&url, options)).await?;
         Ok(Self(client, events))
     }
 
@@ -70,7 +70,11 @@ async fn refused(node: &ServerProcess, token: &str) -> ErrorCode {
 async fn whoever_is_revoked_is_out_on_all_nodes() {
     let redis = RedisServer::start().await;
     let (one, two) = (node(&redis.url(), &[]), node(&redis.url(), &[]));
-    let (alice, phone, bob) = (token("alice", "a1"), token("alice", "a2"), token("bob", "b1"));
+    let (alice, phone, bob) = (
+        token("alice", "a1"),
+        token("alice", "a2"),
+        token("bob", "b1"),
+    );
     let here = Holder::enter(&one, &alice).await;
     let there = Holder::enter(&two, &alice).await;
     let other = Holder::enter(&two, &phone).await;
@@ -110,7 +114,10 @@ async fn a_node_that_is_killed_and_started_again_lets_nobody_in_who_was_revoked_
     revoke(&redis, &["--user", "alice"]);
     let after = node(&redis.url(), &[]);
     assert_eq!(refused(&after, &alice).await, ErrorCode::Forbidden);
-    Holder::enter(&after, &token("bob", "b1")).await.is_in().await;
+    Holder::enter(&after, &token("bob", "b1"))
+        .await
+        .is_in()
+        .await;
 }
 
 /// A node behind a proxy, which cuts it off.
@@ -159,10 +166,22 @@ async fn a_node_that_is_cut_off_for_too_long_serves_nobody_who_could_have_been_r
 fn what_cannot_be_revoked_is_told_with_what_to_do() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["--user", "alice"], 2, "--redis URL"),
-        (&["--user", "a b", "--redis", "redis://127.0.0.1:1"], 2, "--user has a character"),
-        (&["--user", "a", "--for", "soon", "--redis", "redis://h"], 2, "--for is a time"),
+        (
+            &["--user", "a b", "--redis", "redis://127.0.0.1:1"],
+            2,
+            "--user has a character",
+        ),
+        (
+            &["--user", "a", "--for", "soon", "--redis", "redis://h"],
+            2,
+            "--for is a time",
+        ),
         (&[], 2, "--user"),
-        (&["--user", "a", "--redis", "redis://127.0.0.1:1"], 1, "is not available"),
+        (
+            &["--user", "a", "--redis", "redis://127.0.0.1:1"],
+            1,
+            "is not available",
+        ),
     ];
     for (words, code, expected) in cases {
         let ended = ServerProcess::run(&[&["revoke"], *words].concat(), &[]);

@@ -1,0 +1,119 @@
+//! The real server behind TLS, and a certificate that is exchanged while it runs.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use chat_tests::ServerProcess;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::soon;
+
+/// Makes a certificate for this machine, signed by itself, and its key: `NAME.pem`, `NAME.key`.
+fn certify(directory: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+        .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=chat"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &format!("{name}.key"), "-out"])
+        .arg(format!("{name}.pem"))
+        .current_dir(directory)
+        .output();
+    let made = made.expect("openssl is not installed; install it: sudo apt-get install openssl");
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// Shakes hands with the server if it shows this very certificate.
+async fn shake(server: &ServerProcess, trusted: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(trusted).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let socket = soon(TcpStream::connect(server.address())).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    soon(TlsConnector::from(Arc::new(config)).connect(name, socket)).await
+}
+
+/// Whether somebody can say hello over this stream.
+async fn says_hello(server: &ServerProcess, stream: TlsStream<TcpStream>) -> bool {
+    let url = format!("wss://{}/ws", server.address());
+    let (mut socket, _) = soon(Box::pin(client_async(url, stream))).await.unwrap();
+    let hello = Message::text(r#"{"id":1,"op":"hello","user":"alice"}"#);
+    soon(socket.send(hello)).await.unwrap();
+    let answer = soon(socket.next()).await.unwrap().unwrap();
+    answer.to_text().unwrap().contains("\"ok\"")
+}
+
+#[tokio::test]
+async fn people_come_by_wss_and_a_new_certificate_needs_no_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    for name in ["old", "new"] {
+        certify(directory.path(), name);
+    }
+    let exchange = |name: &str| {
+        for kind in ["key", "pem"] {
+            let from = file(&format!("{name}.{kind}"));
+            std::fs::copy(from, file(&format!("shown.{kind}"))).unwrap();
+        }
+    };
+    exchange("old");
+    let (cert, key) = (file("shown.pem"), file("shown.key"));
+    let server = ServerProcess::start(&[
+        "--tls-cert",
+        cert.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+    ]);
+    server.wait_for_line("Chat is open at https://");
+    let stream = shake(&server, &file("old.pem")).await.unwrap();
+    assert!(says_hello(&server, stream).await);
+
+    exchange("new");
+    server.wait_for_line("certificate: loaded again");
+    let stream = shake(&server, &file("new.pem")).await.unwrap();
+    assert!(says_hello(&server, stream).await);
+    assert!(shake(&server, &file("old.pem")).await.is_err());
+}
+
+#[test]
+fn half_a_certificate_is_refused_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        certify(directory.path(), name);
+    }
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (file("one.pem"), file("two.key"));
+    let cases: &[(&[&str], &str)] = &[
+        (&["--tls-cert", &cert], "--tls-cert: needs --tls-key FILE"),
+        (&["--tls-key", &key], "--tls-key: needs --tls-cert FILE"),
+        (
+            &["--tls-cert", &cert, "--tls-key", &key],
+            "the key is not the one of the certificate",
+        ),
+        (
+            &["--tls-cert", "/nowhere", "--tls-key", &key],
+            "/nowhere cannot be read",
+        ),
+    ];
+    for (words, expected) in cases {
+        let ended = ServerProcess::run(words, &[]);
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.output);
+        assert!(ended.output.contains(expected), "{}", ended.output);
+    }
+}
