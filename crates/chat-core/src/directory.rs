@@ -61,7 +61,8 @@ pub struct NewRoom {
     pub topic: Option<String>,
     /// Least seconds between two messages of one member.
     pub slow_mode_s: u32,
-    /// Who is in it from the beginning, each once, the creator among them.
+    /// Who is in it from the beginning, each once, the creator among them; at most
+    /// [`crate::limits::EDIT_PEOPLE_MAX`].
     pub members: Vec<Member>,
     /// Half of a SHA-256 over who creates it and how: the same again is a retry, and answers the
     /// room as it stands.
@@ -78,7 +79,7 @@ pub struct Created {
 }
 
 /// What is to be changed in a room: only what is present. Members are removed before others are
-/// added, each user at most once in both.
+/// added, each user at most once in both, and at most [`crate::limits::EDIT_PEOPLE_MAX`] altogether.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoomEdit {
     /// The new name.

@@ -27,6 +27,9 @@ pub const MENTIONS_MAX: usize = 50;
 pub const ROOM_MEMBERS_MAX: usize = 100_000;
 /// Rooms of one user. Whoever lists them asks for the unread of each.
 pub const USER_ROOMS_MAX: usize = 10_000;
+/// People whom one creation or edit of a room may concern: a store changes them in one step, which
+/// holds up everybody else for some 10 ms.
+pub const EDIT_PEOPLE_MAX: usize = 1_000;
 /// Most entries or messages that one read of a log returns.
 pub const READ_ENTRIES_MAX: usize = 500;
 /// Most bytes that one read of a log returns, counted as stored; at least one entry always is.

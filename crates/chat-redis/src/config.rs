@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use crate::error::ConfigError;
-use crate::limits::PREFIX_BYTES_MAX;
+use crate::limits::{self, PREFIX_BYTES_MAX};
 
 /// Which topics of the broker a node listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,6 +113,12 @@ pub struct RedisConfig {
     pub revocations_max: usize,
     /// Events that wait for the node's dispatcher.
     pub event_queue: usize,
+    /// Rooms that the directory remembers; more are refused.
+    pub rooms_max: usize,
+    /// Members of one room; more are refused.
+    pub room_members_max: usize,
+    /// Rooms of one user; more are refused.
+    pub user_rooms_max: usize,
 }
 
 impl RedisConfig {
@@ -127,22 +133,25 @@ impl RedisConfig {
     /// The defaults, for the Redis at an address that was checked.
     #[must_use]
     pub fn on(url: RedisUrl) -> Self {
-        let limits = chat_core::Limits::default();
+        let engine = chat_core::Limits::default();
         Self {
             url,
             prefix: "chat:".to_owned(),
-            pool_size: limits.lanes,
+            pool_size: engine.lanes,
             connect_timeout: Duration::from_secs(2),
             command_timeout: Duration::from_secs(2),
-            node_ttl: limits.node_ttl,
-            leave_grace: limits.leave_grace,
-            log_max: limits.log_max,
-            log_ttl: limits.log_ttl,
-            key_window: limits.key_window,
+            node_ttl: engine.node_ttl,
+            leave_grace: engine.leave_grace,
+            log_max: engine.log_max,
+            log_ttl: engine.log_ttl,
+            key_window: engine.key_window,
             probe_interval: Duration::from_secs(10),
             subscribe: SubscribeMode::Rooms,
             revocations_max: chat_core::limits::REVOCATIONS_MAX,
-            event_queue: limits.event_queue,
+            event_queue: engine.event_queue,
+            rooms_max: limits::ROOMS_MAX,
+            room_members_max: chat_core::limits::ROOM_MEMBERS_MAX,
+            user_rooms_max: chat_core::limits::USER_ROOMS_MAX,
         }
     }
 

@@ -76,8 +76,37 @@ impl Keys {
         self.room(room, "members")
     }
 
-    pub(crate) fn user_rooms(&self, user: &UserId) -> String {
-        format!("{}user:{{{user}}}:rooms", self.prefix)
+    /// User -> how far he has read.
+    pub(crate) fn markers(&self, room: &RoomId) -> String {
+        self.room(room, "markers")
+    }
+
+    /// All rooms.
+    pub(crate) fn rooms(&self) -> String {
+        format!("{}rooms", self.prefix)
+    }
+
+    fn user(&self, user: &UserId, what: &str) -> String {
+        format!("{}user:{{{user}}}:{what}", self.prefix)
+    }
+
+    /// Memberships version, last seen.
+    pub(crate) fn about(&self, user: &UserId) -> String {
+        self.user(user, "about")
+    }
+
+    /// Changes of his memberships that are under way -> their deadline.
+    pub(crate) fn changing(&self, user: &UserId) -> String {
+        self.user(user, "changing")
+    }
+
+    /// The rooms of which he may be a member, and the other two.
+    pub(crate) fn of_user(&self, user: &UserId) -> [String; 3] {
+        [
+            self.user(user, "rooms"),
+            self.about(user),
+            self.changing(user),
+        ]
     }
 
     /// What was used of a limit.
@@ -177,6 +206,7 @@ mod tests {
             presence.occ,
             keys.facts(&room),
             keys.members(&room),
+            keys.markers(&room),
         ] {
             assert!(key.starts_with("chat:{r}:"), "{key}");
         }

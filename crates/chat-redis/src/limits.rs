@@ -44,6 +44,11 @@ pub const SWEEP_ROOMS_PAGE: usize = 100;
 pub const OLD_GENERATION_ROUNDS: u32 = 3;
 /// Locks that keep the presence steps of one room in order.
 pub const ROOM_LOCKS: usize = 256;
+/// Rooms of a cluster. Facts have no time to live: a room of one member takes about 400 bytes.
+pub const ROOMS_MAX: usize = 2_000_000;
+/// How long a change of memberships may take from its beginning in the users' lists to the room's
+/// script, in milliseconds. Two commands with the default timeouts, and some patience.
+pub const MEMBERSHIP_STEP_MS: u64 = 10_000;
 /// TCP keepalive: a dead peer is noticed by the kernel even where nobody writes.
 pub const KEEPALIVE: Duration = Duration::from_secs(10);
 /// The least Redis that has what the scripts need (`XADD NOMKSTREAM`, effects replication).

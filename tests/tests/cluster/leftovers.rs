@@ -56,7 +56,9 @@ fn is_number(text: &str) -> bool {
 
 fn is_for_ever(key: &str) -> bool {
     let of_a_room = key.starts_with("chat:{") && !key.contains("}:keys");
-    key == "chat:nodes"
-        || (of_a_room && (key.ends_with("}:room") || key.ends_with("}:members")))
-        || (key.starts_with("chat:user:{") && key.ends_with("}:rooms"))
+    let of_a_user = key.starts_with("chat:user:{");
+    let ends_with = |all: &[&str]| all.iter().any(|what| key.ends_with(what));
+    ["chat:nodes", "chat:rooms"].contains(&key)
+        || (of_a_room && ends_with(&["}:room", "}:members", "}:markers"]))
+        || (of_a_user && ends_with(&["}:rooms", "}:about"]))
 }

@@ -219,17 +219,7 @@ impl DirectoryHarness for Rooms {
     }
 }
 
-// What there is of it so far.
-chat_testkit::contract_tests!(
-    directory,
-    || async { Rooms(Server::start().await) },
-    directory,
-    an_unknown_room_has_no_access,
-    entering_an_unknown_room_opens_it,
-    entering_makes_a_member,
-    facts_survive_everybody_leaving,
-    concurrent_enters_agree,
-);
+chat_testkit::directory_contract!(directory, || async { Rooms(Server::start().await) });
 
 /// Handles of one rate limiter.
 struct Rates(Server);

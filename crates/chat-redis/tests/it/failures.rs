@@ -1,5 +1,6 @@
 //! What is promised while connections, servers and nodes fail.
 
+mod directory;
 mod link;
 mod presence;
 mod pubsub;

@@ -9,7 +9,7 @@ mod proxy;
 mod server;
 
 pub(crate) use proxy::{Kind, Proxy};
-pub(crate) use server::Server;
+pub(crate) use server::{Answer, Server};
 
 /// Longer than anything that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
