@@ -207,9 +207,10 @@ pub struct SendMessage {
 }
 
 /// How present a user is, least first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// Not connected.
+    #[default]
     Offline,
     /// Connected, but not at the device.
     Away,

@@ -1,7 +1,8 @@
 //! Domain types, the seams and the engine of the chat server: no sockets, no SQL, no Redis.
 //!
 //! # Layout
-//! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`, `identity`
+//! - names and values: `ids`, `position`, `topic`, `message`, `room`, `entry`, `identity`,
+//!   `standing`
 //! - what nodes say to each other: [`envelope`], `signal`
 //! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
 //!   `rate_limiter`, `authenticator`, `revocations`, `clock`
@@ -30,6 +31,7 @@ mod pubsub;
 mod rate_limiter;
 mod revocations;
 mod room_log;
+mod standing;
 
 mod answer;
 mod command;
@@ -70,7 +72,9 @@ pub use message::{ContentError, Emoji, Message, Meta, Millis, Reactions, Text};
 pub use metrics::{LimitLabel, Metrics, ReasonLabel};
 pub use outbox::{CloseReason, Outgoing};
 pub use position::{Position, PositionError};
-pub use presence::{Change, Departure, Lease, Occupant, OccupantPage, Presence, PresenceError};
+pub use presence::{
+    Change, Departure, Ended, Kept, Lease, Occupant, OccupantPage, Presence, PresenceError,
+};
 pub use pubsub::{
     EventSender, EventStream, PubSub, PubSubError, PubSubEvent, Publication, event_queue,
 };
@@ -84,6 +88,7 @@ pub use room_log::{
 };
 pub use service::{BuildError, ChatService, ChatServiceBuilder, Health, Session};
 pub use signal::{Arrival, Marked, Read, Signal, Typing};
+pub use standing::{Device, Said, Shift, Standing};
 pub use token_bucket::TokenBucket;
 pub use topic::{Topic, TopicError};
 

@@ -1,8 +1,9 @@
 //! The seam to who is where now.
 //!
 //! Presence counts, per room, on how many nodes a user has joined; each node counts its own
-//! connections itself and speaks only when that count goes from none to one or back. Liveness is
-//! one lease per node: whoever's lease ends is swept by the others.
+//! connections itself and speaks only when that count goes from none to one or back. Of users as
+//! such it keeps what each node says of their devices. Liveness is one lease per node: whoever's
+//! lease ends is swept by the others.
 
 use std::fmt::Debug;
 
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use crate::ids::{RoomId, UserId};
 use crate::message::Millis;
 use crate::reach::Reach;
+use crate::standing::{Said, Shift, Standing};
 
 /// A user in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,10 +47,28 @@ pub struct Departure {
     pub change: Change,
 }
 
-/// A page of the people in a room.
+/// Somebody whom only a node that died had, or had more present than others do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Who.
+    pub user: UserId,
+    /// What it changed.
+    pub shift: Shift,
+}
+
+/// What the store has of this node, where it was just renewed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Rooms, and how many users it believes in each by this node.
+    pub rooms: Vec<(RoomId, u64)>,
+    /// Users of whom this node spoke and of whom it knows nothing.
+    pub forgotten: Vec<UserId>,
+}
+
+/// A page of the people in a room, or online.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OccupantPage {
-    /// How many are in the room.
+    /// How many there are.
     pub count: u64,
     /// Some of them.
     pub occupants: Vec<Occupant>,
@@ -96,12 +116,25 @@ pub enum PresenceError {
 /// 8. `registered_answers_what_the_store_believes`: of this node's present generation.
 /// 9. `a_retired_node_is_swept_after_its_grace`: `retire` shortens the lease to `leave_grace`.
 /// 10. `grace_is_ended_by_the_sweep`: a user marked `fade` on a node that dies leaves with it.
+/// 11. `the_first_device_in_and_the_last_one_out_are_edges`: over all nodes, exactly one `say` finds a
+///     user offline, and exactly one leaves him offline; `elsewhere` says whether others have him.
+/// 12. `the_most_present_device_wins`: over all nodes, as [`Standing::of`] merges them.
+/// 13. `saying_the_same_again_changes_nothing`: neither his standing nor his place among the others.
+/// 14. `lists_who_is_online_newest_first`: every user who stays during the paging is on exactly one
+///     page; `count` is the number of users; in a room or anywhere.
+/// 15. `the_users_of_a_dead_node_end_once`: `sweep_users` of the others takes them off it, each
+///     reported by exactly one sweeper, and only where others see a difference.
+/// 16. `whoever_is_on_a_living_node_stays_online`: whatever becomes of the node that died.
+/// 17. `said_users_answers_whom_the_store_believes_here`: of this node's present generation.
+/// 18. `keep_counts_what_the_store_has`: within a bounded number of calls each room of this node is
+///     named, with the number of its users.
 ///
 /// # Not promised
 /// An order of `join`s and `leave`s of different users.
 ///
 /// # Cancel safety
-/// A dropped call may or may not have happened; [`Presence::registered`] tells.
+/// A dropped call may or may not have happened; [`Presence::registered`] tells, and saying it again
+/// is harmless.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Presence: Debug + Send + Sync + 'static {
@@ -150,6 +183,42 @@ pub trait Presence: Debug + Send + Sync + 'static {
     /// [`PresenceError::Unavailable`]
     async fn registered(&self, room: &RoomId) -> Result<Vec<UserId>, PresenceError>;
 
+    /// Replaces what this node says of users; each is named once. Answers in the same order.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unavailable`]: of any of them the outcome is unknown.
+    async fn say(&self, said: Vec<Said>) -> Result<Vec<Shift>, PresenceError>;
+
+    /// How users stand, in the order of asking.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unavailable`]
+    async fn standings(&self, users: &[UserId]) -> Result<Vec<Standing>, PresenceError>;
+
+    /// A page of up to `max` people in a room, or online anywhere, newest first.
+    ///
+    /// # Errors
+    /// [`PresenceError`]
+    async fn online(
+        &self,
+        room: Option<RoomId>,
+        cursor: Option<String>,
+        max: usize,
+    ) -> Result<OccupantPage, PresenceError>;
+
+    /// Whom the store believes online by this node.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unavailable`]
+    async fn said_users(&self) -> Result<Vec<UserId>, PresenceError>;
+
+    /// Renews what the store has of this node besides its lease, some of it at a time, and answers
+    /// what that is. Called after each `renew`.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unavailable`]
+    async fn keep(&self) -> Result<Kept, PresenceError>;
+
     /// Renews this node's lease. Called every third of `node_ttl`.
     ///
     /// # Errors
@@ -162,6 +231,13 @@ pub trait Presence: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`PresenceError::Unavailable`]
     async fn sweep(&self) -> Result<Vec<Departure>, PresenceError>;
+
+    /// Takes a bounded number of users off nodes whose lease has ended; called again while it answers
+    /// some, and before `sweep`, so that whoever ends is still in his rooms.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unavailable`]
+    async fn sweep_users(&self) -> Result<Vec<Ended>, PresenceError>;
 
     /// This node is going away: its lease shrinks to `leave_grace` and is not renewed again.
     ///

@@ -33,6 +33,8 @@ pub struct MemoryConfig {
     pub leave_grace: Duration,
     /// People on a node, counted per room; more are refused.
     pub occupancies_max: usize,
+    /// Users who are online at once; more are refused.
+    pub online_max: usize,
     /// Memberships of all rooms together; more are refused.
     pub memberships_max: usize,
     /// Revocations that are in force at once; more are refused.
@@ -68,6 +70,7 @@ impl From<&Limits> for MemoryConfig {
             node_ttl: engine.node_ttl,
             leave_grace: engine.leave_grace,
             occupancies_max: limits::OCCUPANCIES_MAX,
+            online_max: limits::ONLINE_MAX,
             memberships_max: limits::MEMBERSHIPS_MAX,
             revocations_max: chat_core::limits::REVOCATIONS_MAX,
             room_members_max: chat_core::limits::ROOM_MEMBERS_MAX,

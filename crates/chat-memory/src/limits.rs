@@ -19,6 +19,8 @@ pub const KEYS_MAX: usize = 2_500_000;
 pub const LOG_BYTES_RELIEF: usize = 8;
 /// People on a node, counted per room, whom presence remembers over all nodes.
 pub const OCCUPANCIES_MAX: usize = 2_000_000;
+/// Users whom presence remembers as online. Ten times what one node lets in.
+pub const ONLINE_MAX: usize = 1_000_000;
 /// Memberships of all rooms together.
 pub const MEMBERSHIPS_MAX: usize = 2_000_000;
 /// People of whom the directory remembers anything, members or not: under 200 bytes each.

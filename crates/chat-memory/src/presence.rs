@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use chat_core::{
-    Change, Clock, Departure, InstanceId, Lease, Occupant, OccupantPage, Presence, PresenceError,
-    Reach, RoomId, UserId,
+    Change, Clock, Departure, Ended, InstanceId, Kept, Lease, Occupant, OccupantPage, Presence,
+    PresenceError, Reach, RoomId, Said, Shift, Standing, UserId,
 };
 use parking_lot::Mutex;
 
@@ -35,6 +35,7 @@ struct Store {
     node_ttl_ms: u64,
     leave_grace_ms: u64,
     occupancies_max: usize,
+    online_max: usize,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
@@ -48,6 +49,7 @@ impl MemoryPresence {
                 node_ttl_ms: millis(config.node_ttl),
                 leave_grace_ms: millis(config.leave_grace),
                 occupancies_max: config.occupancies_max,
+                online_max: config.online_max,
                 clock,
                 state: Mutex::default(),
             }),
@@ -154,6 +156,65 @@ impl Presence for MemoryPresenceNode {
         Ok(self.store.state.lock().registered(generation, room))
     }
 
+    async fn say(&self, said: Vec<Said>) -> Result<Vec<Shift>, PresenceError> {
+        let now_ms = self.store.clock.now_ms();
+        let generation = self.generation();
+        let mut state = self.store.state.lock();
+        let is_new = |one: &&Said| !one.devices.is_empty() && !state.knows(&one.user);
+        let new = said.iter().filter(is_new).count();
+        let limit = self.store.online_max;
+        if new > 0 && state.people() + new > limit {
+            return Err(PresenceError::Unavailable(format!(
+                "{limit} users are online, the limit"
+            )));
+        }
+        let said = said.into_iter();
+        Ok(said.map(|one| state.say(generation, one, now_ms)).collect())
+    }
+
+    async fn standings(&self, users: &[UserId]) -> Result<Vec<Standing>, PresenceError> {
+        let state = self.store.state.lock();
+        Ok(users.iter().map(|user| state.standing(user)).collect())
+    }
+
+    async fn online(
+        &self,
+        room: Option<RoomId>,
+        cursor: Option<String>,
+        max: usize,
+    ) -> Result<OccupantPage, PresenceError> {
+        let before = match cursor {
+            Some(cursor) => cursor.parse().map_err(|_| PresenceError::BadCursor)?,
+            None => u64::MAX,
+        };
+        let max = max.clamp(1, OCCUPANTS_PAGE_MAX);
+        let state = self.store.state.lock();
+        let (count, mut page) = state.online(room.as_ref(), before, max + 1);
+        drop(state);
+        let more = page.len() > max;
+        page.truncate(max);
+        let last = page.last().filter(|_| more);
+        Ok(OccupantPage {
+            count: count as u64,
+            cursor: last.map(|(order, _)| order.to_string()),
+            occupants: page.into_iter().map(|(_, one)| one).collect(),
+        })
+    }
+
+    async fn said_users(&self) -> Result<Vec<UserId>, PresenceError> {
+        let generation = self.generation();
+        Ok(self.store.state.lock().said_users(generation))
+    }
+
+    async fn keep(&self) -> Result<Kept, PresenceError> {
+        // Nothing here is ever lost, so that nobody was forgotten.
+        let generation = self.generation();
+        Ok(Kept {
+            rooms: self.store.state.lock().kept(generation),
+            forgotten: Vec::new(),
+        })
+    }
+
     async fn renew(&self) -> Result<Lease, PresenceError> {
         let now_ms = self.store.clock.now_ms();
         let mut generation = self.generation.lock();
@@ -170,6 +231,13 @@ impl Presence for MemoryPresenceNode {
         let generation = self.generation();
         let mut state = self.store.state.lock();
         Ok(state.sweep(generation, now_ms, self.store.node_ttl_ms, SWEEP_MAX))
+    }
+
+    async fn sweep_users(&self) -> Result<Vec<Ended>, PresenceError> {
+        let now_ms = self.store.clock.now_ms();
+        let generation = self.generation();
+        let mut state = self.store.state.lock();
+        Ok(state.sweep_users(generation, now_ms, self.store.node_ttl_ms, SWEEP_MAX))
     }
 
     async fn retire(&self) -> Result<(), PresenceError> {

@@ -114,6 +114,16 @@ impl Keys {
         format!("{}rate:{{{key}}}", self.prefix)
     }
 
+    /// Node -> what the user's devices on it say.
+    pub(crate) fn user_presence(&self, user: &UserId) -> String {
+        format!("{}user:{{{user}}}:presence", self.prefix)
+    }
+
+    /// Users who are online -> since when, as in [`Self::users`].
+    pub(crate) fn online(&self) -> String {
+        format!("{}online", self.prefix)
+    }
+
     /// The node's lease.
     pub(crate) fn lease(&self, node: &str) -> String {
         format!("{}node:{node}", self.prefix)
@@ -122,6 +132,11 @@ impl Keys {
     /// The rooms in which the node may have people.
     pub(crate) fn node_rooms(&self, node: &str) -> String {
         format!("{}node:{node}:rooms", self.prefix)
+    }
+
+    /// The users who may be on the node.
+    pub(crate) fn node_users(&self, node: &str) -> String {
+        format!("{}node:{node}:users", self.prefix)
     }
 
     /// Nodes that may have something to sweep.

@@ -33,6 +33,12 @@ pub const PRESENCE_TTL: Duration = Duration::from_secs(300);
 /// In how many lease renewals all rooms of a node are renewed once: with the default lease every
 /// 100 s, a third of [`PRESENCE_TTL`].
 pub const RENEW_ROUND: usize = 30;
+/// How long what a node says of a user outlives its last renewal, should no sweeper ever come. Longer
+/// than a room's, because there are more users than rooms and whoever is quiet should cost nothing.
+pub const USERS_TTL: Duration = Duration::from_secs(3600);
+/// In how many lease renewals all users of a node are renewed once: with the default lease every
+/// 20 minutes, a third of [`USERS_TTL`].
+pub const USERS_ROUND: usize = 360;
 /// Dead nodes that one sweep looks at.
 pub const SWEEP_NODES_MAX: usize = 100;
 /// People that one sweep counts out before it hands back.

@@ -1,4 +1,5 @@
-//! Who is where, counted in Redis: per room and user the number of nodes, per node the users.
+//! Who is where, counted in Redis: per room and user the number of nodes, per node the users; and
+//! of each user what every node says of his devices.
 //!
 //! Liveness is one lease per node, only ever renewed by PEXPIRE, so that one that has ended cannot
 //! come back: its node takes a new generation, under a new name. Intent first: a room is entered in
@@ -11,26 +12,30 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chat_core::{
-    Change, Departure, Lease, Occupant, OccupantPage, Presence, PresenceError, Reach, RoomId,
-    Topic, UserId,
+    Change, Departure, Ended, Kept, Lease, OccupantPage, Presence, PresenceError, Reach, RoomId,
+    Said, Shift, Standing, Topic, UserId,
 };
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, Pipeline, Value, from_redis_value};
+use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
 use crate::error::LinkError;
-use crate::limits::{PRESENCE_TTL, ROOM_LOCKS, SCAN_PAGE};
+use crate::limits::{PIPELINE_CHUNK, PRESENCE_TTL, ROOM_LOCKS, SCAN_PAGE};
 use crate::pubsub::RedisPubSub;
 use crate::script;
 use crate::shared::Shared;
 
 mod arrival;
+mod devices;
 mod lease;
 mod node;
+mod people;
+mod ring;
 mod sweep;
 
 use node::Node;
+use people::page;
 use sweep::Sweep;
 
 type Result<T, E = PresenceError> = std::result::Result<T, E>;
@@ -45,6 +50,8 @@ pub struct RedisPresence {
     renewing: tokio::sync::Mutex<()>,
     /// A node's steps on one room run one after another.
     rooms: Vec<tokio::sync::Mutex<()>>,
+    /// And so do its steps on users.
+    people: tokio::sync::Mutex<()>,
 }
 
 impl RedisPresence {
@@ -59,6 +66,7 @@ impl RedisPresence {
             rooms: (0..ROOM_LOCKS)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),
+            people: tokio::sync::Mutex::default(),
         }
     }
 
@@ -72,8 +80,12 @@ impl RedisPresence {
     async fn turn(&self, room: &RoomId) -> Result<MutexGuard<'_, ()>> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(room);
         let index = usize::try_from(hash % ROOM_LOCKS as u64).unwrap_or_default();
+        self.turn_at(&self.rooms[index]).await
+    }
+
+    async fn turn_at<'a>(&self, steps: &'a tokio::sync::Mutex<()>) -> Result<MutexGuard<'a, ()>> {
         let limit = self.shared.config.command_timeout;
-        timeout(limit, self.rooms[index].lock())
+        timeout(limit, steps.lock())
             .await
             .map_err(|_| PresenceError::Unavailable("earlier steps are not done".to_owned()))
     }
@@ -162,28 +174,11 @@ impl Presence for RedisPresence {
         let mut call = script::OCCUPANTS.call(&[self.shared.keys.users(room)]);
         // One more than asked for tells whether there is a next page.
         call.arg(behind).arg(max + 1);
-        let mut page = self.ask::<Vec<Value>>(call).await?.into_iter();
-        let count = page.next().ok_or_else(unexpected)?;
-        let count = from_redis_value(count).map_err(|_| unexpected())?;
-        let mut occupants = Vec::new();
-        let mut last = 0;
-        let mut more = false;
-        while let (Some(user), Some(order)) = (page.next(), page.next()) {
-            if occupants.len() == max {
-                more = true;
-                break;
-            }
-            let user: String = from_redis_value(user).map_err(|_| unexpected())?;
-            last = from_redis_value::<f64>(order).map_err(|_| unexpected())? as u64;
-            occupants.push(Occupant {
-                user: UserId::new(user).map_err(|_| unexpected())?,
-                since_ms: last / 1_000,
-            });
-        }
+        let (count, occupants, last) = page(self.ask(call).await?, max)?;
         Ok(OccupantPage {
             count,
             occupants,
-            cursor: more.then(|| last.to_string()),
+            cursor: last.map(|order| order.to_string()),
         })
     }
 
@@ -213,6 +208,61 @@ impl Presence for RedisPresence {
         }
     }
 
+    async fn say(&self, said: Vec<Said>) -> Result<Vec<Shift>> {
+        let _turn = self.turn_at(&self.people).await?;
+        let name = self.name().await?;
+        // Apart, and first: whoever goes is let go even when memory is full.
+        let (coming, going): (Vec<_>, Vec<_>) = said
+            .iter()
+            .enumerate()
+            .partition(|(_, one)| !one.devices.is_empty());
+        let mut shifts = Vec::with_capacity(said.len());
+        for some in [going, coming] {
+            for chunk in some.chunks(PIPELINE_CHUNK) {
+                let users: Vec<&Said> = chunk.iter().map(|(_, one)| *one).collect();
+                let answered = self.say_some(&name, &users).await?;
+                let numbers = chunk.iter().map(|(number, _)| *number);
+                shifts.extend(numbers.zip(answered));
+            }
+        }
+        shifts.sort_by_key(|(number, _)| *number);
+        Ok(shifts.into_iter().map(|(_, shift)| shift).collect())
+    }
+
+    async fn standings(&self, users: &[UserId]) -> Result<Vec<Standing>> {
+        self.standings_of(users).await
+    }
+
+    async fn online(
+        &self,
+        room: Option<RoomId>,
+        cursor: Option<String>,
+        max: usize,
+    ) -> Result<OccupantPage> {
+        let before = cursor.map(|cursor| cursor.parse()).transpose();
+        let before = before.map_err(|_| PresenceError::BadCursor)?;
+        self.newest(room.as_ref(), before, max.clamp(1, SCAN_PAGE))
+            .await
+    }
+
+    async fn said_users(&self) -> Result<Vec<UserId>> {
+        let name = self.node.lock().name();
+        match name {
+            Some(name) => self.said_by(&name).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn keep(&self) -> Result<Kept> {
+        let mut kept = Kept::default();
+        let name = self.node.lock().name();
+        if let Some(name) = name {
+            self.keep_rooms(&name, &mut kept).await?;
+            self.keep_users(&name, &mut kept).await?;
+        }
+        Ok(kept)
+    }
+
     async fn renew(&self) -> Result<Lease> {
         let _renewing = self.renewing.lock().await;
         let name = {
@@ -231,7 +281,6 @@ impl Presence for RedisPresence {
                 node.hold(Instant::now());
                 node.take_unannounced()
             };
-            self.keep(&name).await;
             return Ok(if unannounced {
                 Lease::Renewed
             } else {
@@ -265,6 +314,19 @@ impl Presence for RedisPresence {
             }
         }
         Ok(sweep.finish())
+    }
+
+    async fn sweep_users(&self) -> Result<Vec<Ended>> {
+        let node_ttl = self.shared.config.node_ttl;
+        let mut ended = Vec::new();
+        if self.node.lock().may_sweep(Instant::now(), node_ttl)
+            && let Err(error) = self.end_users(&mut ended).await
+            && ended.is_empty()
+        {
+            // Otherwise those who were taken off are told; the rest is found again.
+            return Err(error);
+        }
+        Ok(ended)
     }
 
     async fn retire(&self) -> Result<()> {

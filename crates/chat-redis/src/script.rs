@@ -57,6 +57,9 @@ scripts! {
     SEEN = "seen.lua";
     MARK = "mark.lua";
     MARKERS = "markers.lua";
+    NEWEST = "newest.lua";
+    SAY = "say.lua";
+    ARRIVE = "arrive.lua";
     LEASE = "lease.lua";
     REVOKE = "revoke.lua";
     LIFT = "lift.lua";

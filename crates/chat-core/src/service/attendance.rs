@@ -150,6 +150,13 @@ impl Attendance {
         here.map(|(user, _)| user)
     }
 
+    /// How many users the store was told of; `None` while something is still to be said.
+    pub(super) fn told(&self) -> Option<u64> {
+        let is_told = |one: &&Attendee| matches!(one.told, Told::Joined | Told::Faded);
+        let settled = self.queue.is_empty() && !self.working;
+        settled.then(|| self.attendees.values().filter(is_told).count() as u64)
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.queue.is_empty() && !self.working && self.attendees.is_empty()
     }
@@ -315,6 +322,21 @@ mod tests {
         assert_eq!(run(&mut attendance), vec![]);
         attendance.correct(&[]);
         assert_eq!(run(&mut attendance), vec![Intent::Join]);
+    }
+
+    #[test]
+    fn counts_whom_the_store_was_told_of_once_nothing_is_to_be_said() {
+        let mut attendance = Attendance::default();
+        attendance.join(&user());
+        assert_eq!(attendance.told(), None);
+        run(&mut attendance);
+        assert_eq!(attendance.told(), Some(1));
+        let grace = attendance.leave(&user(), true).unwrap();
+        run(&mut attendance);
+        assert_eq!(attendance.told(), Some(1), "he is counted in his grace");
+        attendance.end_grace(&user(), grace);
+        run(&mut attendance);
+        assert_eq!(attendance.told(), Some(0));
     }
 
     #[test]

@@ -187,6 +187,7 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
                 continue;
             }
         }
+        inner.keep().await;
         inner.sweep().await;
     }
 }

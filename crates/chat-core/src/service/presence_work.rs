@@ -58,6 +58,27 @@ impl Inner {
         }
     }
 
+    /// Renews what the store has of this node, and mends what it has lost or made up.
+    pub(super) async fn keep(self: &Arc<Self>) {
+        let kept = match self.presence.keep().await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "presence was not renewed");
+                return;
+            }
+        };
+        for (id, count) in kept.rooms {
+            let Some(room) = self.rooms.find(&id) else {
+                continue;
+            };
+            let told = room.state.lock().attendance.told();
+            if told.is_some_and(|told| told != count) {
+                tracing::warn!(room = %id, ?told, count, "presence has others here than are here");
+                self.correct_attendance(&room).await;
+            }
+        }
+    }
+
     /// Compares whom the store believes here with who is here, and mends both ways.
     pub(super) async fn correct_attendance(self: &Arc<Self>, room: &Arc<RoomHub>) {
         let Ok(registered) = self.presence.registered(&room.id).await else {

@@ -18,7 +18,7 @@ use crate::ids::{EntryId, Epoch, MessageKey, RoomId, UserId};
 use crate::message::Text;
 use crate::outbox::Outgoing;
 use crate::position::Position;
-use crate::presence::{Change, Lease, MockPresence, OccupantPage};
+use crate::presence::{Change, Kept, Lease, MockPresence, OccupantPage};
 use crate::pubsub::{EventSender, MockPubSub, PubSubEvent, Publication, event_queue};
 use crate::reach::Reach;
 use crate::room::{Access, Room, RoomKind};
@@ -193,6 +193,7 @@ fn mock_presence(counts: &Counts) -> MockPresence {
     mock.expect_reach().return_const(Reach::Process);
     mock.expect_renew().returning(|| Ok(Lease::Held));
     mock.expect_sweep().returning(|| Ok(Vec::new()));
+    mock.expect_keep().returning(|| Ok(Kept::default()));
     mock.expect_retire().returning(|| Ok(()));
     mock.expect_fade().returning(|_, _| Ok(()));
     mock.expect_registered().returning(|_| Ok(Vec::new()));

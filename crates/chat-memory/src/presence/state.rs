@@ -8,22 +8,40 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chat_core::{Change, Departure, InstanceId, Lease, Millis, Occupant, RoomId, UserId};
+use chat_core::{
+    Change, Departure, Ended, InstanceId, Lease, Millis, Occupant, RoomId, Said, Shift, Standing,
+    UserId,
+};
+
+mod people;
+
+use people::People;
 
 /// One unbroken life of one node's lease.
 pub(super) type Generation = (InstanceId, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    rooms: HashMap<RoomId, BTreeMap<UserId, Presence>>,
+    rooms: HashMap<RoomId, Occupancy>,
     generations: BTreeMap<Generation, Registered>,
     /// People over all generations, counted per room.
     occupancies: usize,
+    people: People,
+}
+
+/// Who is in a room.
+#[derive(Debug, Default)]
+struct Occupancy {
+    users: BTreeMap<UserId, Presence>,
+    /// Who came when: a later one has a higher number.
+    order: BTreeMap<u64, UserId>,
+    orders: u64,
 }
 
 #[derive(Debug)]
 struct Presence {
     since_ms: Millis,
+    order: u64,
     /// On how many generations.
     on: usize,
 }
@@ -92,18 +110,13 @@ impl State {
         let registered = self.generations.entry(generation).or_default();
         let here = registered.rooms.entry(room.clone()).or_default();
         let new_here = here.insert(user.clone());
-        let users = self.rooms.entry(room.clone()).or_default();
+        let occupancy = self.rooms.entry(room.clone()).or_default();
         let mut edge = false;
         if new_here {
             self.occupancies += 1;
-            let presence = users.entry(user.clone()).or_insert(Presence {
-                since_ms: now_ms,
-                on: 0,
-            });
-            presence.on += 1;
-            edge = presence.on == 1;
+            edge = occupancy.count_in(user, now_ms);
         }
-        change(edge, users.len(), now_ms)
+        change(edge, occupancy.users.len(), now_ms)
     }
 
     pub(super) fn leave(
@@ -125,11 +138,8 @@ impl State {
         ttl_ms: Millis,
         max: usize,
     ) -> Vec<Departure> {
-        let may_sweep = self.generations.get(&sweeper).is_some_and(|held| {
-            held.lease_until_ms > now_ms && now_ms.saturating_sub(held.held_since_ms) >= ttl_ms
-        });
         let mut departures = Vec::new();
-        if !may_sweep {
+        if !self.may_sweep(sweeper, now_ms, ttl_ms) {
             return departures;
         }
         let mut counted = 0;
@@ -147,8 +157,94 @@ impl State {
         departures
     }
 
+    /// Takes users off ended leases, about `max` of them, more while nobody sees a difference.
+    pub(super) fn sweep_users(
+        &mut self,
+        sweeper: Generation,
+        now_ms: Millis,
+        ttl_ms: Millis,
+        max: usize,
+    ) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        if !self.may_sweep(sweeper, now_ms, ttl_ms) {
+            return ended;
+        }
+        let mut counted = 0;
+        let dead = self.generations.iter();
+        let dead = dead.filter(|(_, held)| held.lease_until_ms <= now_ms);
+        let dead: Vec<_> = dead.map(|(generation, _)| *generation).collect();
+        for generation in dead {
+            while counted < max || ended.is_empty() {
+                let Some(one) = self.people.end_one(generation, now_ms) else {
+                    break;
+                };
+                counted += 1;
+                if one.shift.is_news() {
+                    ended.push(one);
+                }
+            }
+        }
+        ended
+    }
+
+    fn may_sweep(&self, sweeper: Generation, now_ms: Millis, ttl_ms: Millis) -> bool {
+        self.generations.get(&sweeper).is_some_and(|held| {
+            held.lease_until_ms > now_ms && now_ms.saturating_sub(held.held_since_ms) >= ttl_ms
+        })
+    }
+
+    pub(super) fn people(&self) -> usize {
+        self.people.len()
+    }
+
+    pub(super) fn knows(&self, user: &UserId) -> bool {
+        self.people.knows(user)
+    }
+
+    pub(super) fn say(&mut self, generation: Generation, said: Said, now_ms: Millis) -> Shift {
+        // So that it is swept, should it never hold a lease.
+        self.generations.entry(generation).or_default();
+        self.people.say(generation, said, now_ms)
+    }
+
+    pub(super) fn standing(&self, user: &UserId) -> Standing {
+        self.people.standing(user)
+    }
+
+    pub(super) fn said_users(&self, generation: Generation) -> Vec<UserId> {
+        self.people.said_users(generation)
+    }
+
+    /// How many are in a room, or online, and up to `max` of those who came before the one of this
+    /// number, newest first.
+    pub(super) fn online(
+        &self,
+        room: Option<&RoomId>,
+        before: u64,
+        max: usize,
+    ) -> (usize, Vec<(u64, Occupant)>) {
+        match room {
+            None => (self.people.len(), self.people.online(before, max)),
+            Some(room) => match self.rooms.get(room) {
+                Some(occupancy) => (occupancy.users.len(), occupancy.newest(before, max)),
+                None => (0, Vec::new()),
+            },
+        }
+    }
+
+    /// How many users a generation has in each room.
+    pub(super) fn kept(&self, generation: Generation) -> Vec<(RoomId, u64)> {
+        let registered = self.generations.get(&generation);
+        let rooms = registered.into_iter().flat_map(|held| &held.rooms);
+        rooms
+            .map(|(room, here)| (room.clone(), here.len() as u64))
+            .collect()
+    }
+
     pub(super) fn count(&self, room: &RoomId) -> usize {
-        self.rooms.get(room).map_or(0, BTreeMap::len)
+        self.rooms
+            .get(room)
+            .map_or(0, |occupancy| occupancy.users.len())
     }
 
     /// Up to `max` people behind `after`, in the order of their ids.
@@ -159,11 +255,14 @@ impl State {
         max: usize,
     ) -> Vec<Occupant> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let Some(users) = self.rooms.get(room) else {
+        let Some(occupancy) = self.rooms.get(room) else {
             return Vec::new();
         };
         let from = after.map_or(Unbounded, Excluded);
-        let behind = users.range::<UserId, _>((from, Unbounded)).take(max);
+        let behind = occupancy
+            .users
+            .range::<UserId, _>((from, Unbounded))
+            .take(max);
         behind
             .map(|(user, presence)| Occupant {
                 user: user.clone(),
@@ -181,15 +280,18 @@ impl State {
     /// Takes one person off a generation whose lease has ended; the generation itself goes with
     /// its last one, so that a sweeper that dies is replaced.
     fn take_dead(&mut self, now_ms: Millis) -> Option<(RoomId, UserId)> {
-        let is_dead = |(_, held): &(&Generation, &Registered)| held.lease_until_ms <= now_ms;
-        let (dead, _) = self.generations.iter().find(is_dead)?;
-        let dead = *dead;
-        let registered = self.generations.get(&dead)?;
-        let Some((room, users)) = registered.rooms.iter().next() else {
-            self.generations.remove(&dead);
-            return self.take_dead(now_ms);
-        };
-        let (room, user) = (room.clone(), users.iter().next()?.clone());
+        let people = &self.people;
+        self.generations.retain(|generation, held| {
+            let is_dead = held.lease_until_ms <= now_ms;
+            !is_dead || !held.rooms.is_empty() || people.has_any_of(*generation)
+        });
+        let mut dead = self.generations.iter();
+        let (dead, room, user) = dead.find_map(|(generation, held)| {
+            let (room, users) = held.rooms.iter().next()?;
+            let user = users.first()?;
+            let is_dead = held.lease_until_ms <= now_ms;
+            is_dead.then(|| (*generation, room.clone(), user.clone()))
+        })?;
         self.unregister(dead, &room, &user);
         Some((room, user))
     }
@@ -214,27 +316,63 @@ impl State {
 
     /// Counts a user down by one generation. Answers whether that was his last.
     fn count_out(&mut self, room: &RoomId, user: &UserId) -> bool {
-        let Some(users) = self.rooms.get_mut(room) else {
+        let Some(occupancy) = self.rooms.get_mut(room) else {
             return false;
         };
-        let Some(presence) = users.get_mut(user) else {
+        let last = occupancy.count_out(user);
+        if occupancy.users.is_empty() {
+            self.rooms.remove(room);
+        }
+        last
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let nobody = self.generations.values().all(|held| held.rooms.is_empty());
+        self.rooms.is_empty() && self.occupancies == 0 && nobody && self.people.is_empty()
+    }
+}
+
+impl Occupancy {
+    /// Counts a user up by one generation. Answers whether that was his first.
+    fn count_in(&mut self, user: &UserId, now_ms: Millis) -> bool {
+        if let Some(presence) = self.users.get_mut(user) {
+            presence.on += 1;
+            return false;
+        }
+        self.orders += 1;
+        self.order.insert(self.orders, user.clone());
+        let presence = Presence {
+            since_ms: now_ms,
+            order: self.orders,
+            on: 1,
+        };
+        self.users.insert(user.clone(), presence);
+        true
+    }
+
+    /// Counts a user down by one generation. Answers whether that was his last.
+    fn count_out(&mut self, user: &UserId) -> bool {
+        let Some(presence) = self.users.get_mut(user) else {
             return false;
         };
         presence.on -= 1;
         if presence.on > 0 {
             return false;
         }
-        users.remove(user);
-        if users.is_empty() {
-            self.rooms.remove(room);
-        }
+        self.order.remove(&presence.order);
+        self.users.remove(user);
         true
     }
 
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        let nobody = self.generations.values().all(|held| held.rooms.is_empty());
-        self.rooms.is_empty() && self.occupancies == 0 && nobody
+    fn newest(&self, before: u64, max: usize) -> Vec<(u64, Occupant)> {
+        let older = self.order.range(..before).rev().take(max);
+        let page = older.filter_map(|(order, user)| {
+            let since_ms = self.users.get(user)?.since_ms;
+            let user = user.clone();
+            Some((*order, Occupant { user, since_ms }))
+        });
+        page.collect()
     }
 }
 

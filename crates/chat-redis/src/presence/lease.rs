@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use chat_core::PresenceError;
+use chat_core::{Kept, PresenceError};
 use redis::{Pipeline, Value};
 
 use super::{RedisPresence, Result, millis, unavailable, unexpected};
@@ -76,8 +76,8 @@ impl RedisPresence {
     }
 
     /// Renews what the node has in the rooms whose turn it is.
-    pub(super) async fn keep(&self, name: &str) {
-        let due = self.node.lock().take_due();
+    pub(super) async fn keep_rooms(&self, name: &str, kept: &mut Kept) -> Result<()> {
+        let due = self.node.lock().take_due_rooms();
         for chunk in due.chunks(PIPELINE_CHUNK) {
             let mut pipe = Pipeline::with_capacity(chunk.len());
             for room in chunk {
@@ -86,10 +86,16 @@ impl RedisPresence {
                 call.arg(millis(PRESENCE_TTL));
                 pipe.add_command(call);
             }
-            if let Err(error) = self.shared.others.run(&mut pipe).await {
-                // Their turn comes again long before their time to live ends.
-                tracing::warn!(node = %name, %error, rooms = chunk.len(), "presence not renewed");
+            // After a failure their turn comes again long before their time to live ends.
+            let answers = self.shared.others.run(&mut pipe).await;
+            let answers = answers.map_err(|error| unavailable(&error))?;
+            for (room, answer) in chunk.iter().zip(answers) {
+                if let Ok(Value::Int(count)) = answer {
+                    let count = u64::try_from(count).unwrap_or_default();
+                    kept.rooms.push((room.clone(), count));
+                }
             }
         }
+        Ok(())
     }
 }

@@ -1,14 +1,15 @@
-//! What a node knows of its own lease and rooms: a pure value.
+//! What a node knows of its own lease, rooms and users: a pure value.
 //!
-//! Invariant: `rooms` are those whose intent was put into Redis under the present generation.
+//! Invariant: `rooms` and `users` are those whose intent was put into Redis under the present
+//! generation.
 
-use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use chat_core::{InstanceId, RoomId};
+use chat_core::{InstanceId, RoomId, UserId};
 
+use super::ring::Ring;
 use crate::keys::node_name;
-use crate::limits::{OLD_GENERATION_ROUNDS, RENEW_ROUND};
+use crate::limits::{OLD_GENERATION_ROUNDS, RENEW_ROUND, USERS_ROUND};
 
 /// One node's present generation.
 #[derive(Debug)]
@@ -20,11 +21,8 @@ pub(super) struct Node {
     /// A lease that a join has begun and no renewal has answered yet.
     unannounced: bool,
     retired: bool,
-    rooms: HashSet<RoomId>,
-    /// The same rooms, and some that were left, in the order in which they are to be renewed.
-    due: VecDeque<RoomId>,
-    /// What is in `due`, each once however often it is left and joined again.
-    queued: HashSet<RoomId>,
+    rooms: Ring<RoomId>,
+    users: Ring<UserId>,
     /// The generation before, to be entered for sweeping in so many more renewals.
     previous: Option<(String, u32)>,
 }
@@ -37,9 +35,8 @@ impl Node {
             held: None,
             unannounced: false,
             retired: false,
-            rooms: HashSet::new(),
-            due: VecDeque::new(),
-            queued: HashSet::new(),
+            rooms: Ring::new(RENEW_ROUND),
+            users: Ring::new(USERS_ROUND),
             previous: None,
         }
     }
@@ -60,8 +57,7 @@ impl Node {
         self.generation += 1;
         self.held = Some((now, now));
         self.rooms.clear();
-        self.due.clear();
-        self.queued.clear();
+        self.users.clear();
     }
 
     /// The lease was renewed.
@@ -107,12 +103,8 @@ impl Node {
 
     /// The intent for a room is in Redis, under the generation of this name.
     pub(super) fn add_room(&mut self, name: &str, room: &RoomId) {
-        if self.name().as_deref() != Some(name) {
-            return;
-        }
-        self.rooms.insert(room.clone());
-        if self.queued.insert(room.clone()) {
-            self.due.push_back(room.clone());
+        if self.name().as_deref() == Some(name) {
+            self.rooms.insert(room);
         }
     }
 
@@ -122,22 +114,26 @@ impl Node {
         }
     }
 
-    /// The rooms whose turn it is: all are renewed once in a round.
-    pub(super) fn take_due(&mut self) -> Vec<RoomId> {
-        let count = self.due.len().div_ceil(RENEW_ROUND);
-        let mut taken = Vec::with_capacity(count);
-        for _ in 0..count {
-            let Some(room) = self.due.pop_front() else {
-                break;
-            };
-            if self.rooms.contains(&room) {
-                self.due.push_back(room.clone());
-                taken.push(room);
-            } else {
-                self.queued.remove(&room);
-            }
+    /// A user was said to be here, or not to be, under the generation of this name.
+    pub(super) fn set_user(&mut self, name: &str, user: &UserId, is_here: bool) {
+        if self.name().as_deref() != Some(name) {
+            return;
         }
-        taken
+        if is_here {
+            self.users.insert(user);
+        } else {
+            self.users.remove(user);
+        }
+    }
+
+    /// The rooms whose turn it is to be renewed.
+    pub(super) fn take_due_rooms(&mut self) -> Vec<RoomId> {
+        self.rooms.take_due()
+    }
+
+    /// The users whose turn it is.
+    pub(super) fn take_due_users(&mut self) -> Vec<UserId> {
+        self.users.take_due()
     }
 }
 
@@ -166,30 +162,22 @@ mod tests {
     }
 
     #[test]
-    fn all_rooms_are_renewed_in_one_round_and_left_ones_are_forgotten() {
+    fn what_another_generation_has_is_not_renewed() {
         let mut node = Node::new(InstanceId::random());
+        let (room, user) = (RoomId::new("r").unwrap(), UserId::new("u").unwrap());
         node.begin(Instant::now());
+        let old = node.name().unwrap();
+        node.add_room(&old, &room);
+        node.set_user(&old, &user, true);
+        node.begin(Instant::now());
+        assert!(node.take_due_rooms().is_empty() && node.take_due_users().is_empty());
+        node.add_room(&old, &room);
+        node.set_user(&old, &user, true);
+        assert!(node.take_due_rooms().is_empty() && node.take_due_users().is_empty());
         let name = node.name().unwrap();
-        let rooms: Vec<RoomId> = (0..100)
-            .map(|n| RoomId::new(format!("r{n}")).unwrap())
-            .collect();
-        for room in &rooms {
-            node.add_room(&name, room);
-        }
-        for _ in 0..3 {
-            node.remove_room(&name, &rooms[7]);
-            node.add_room(&name, &rooms[7]);
-        }
-        assert_eq!(node.due.len(), 100);
-        node.remove_room(&name, &rooms[7]);
-        let mut renewed = HashSet::new();
-        for _ in 0..RENEW_ROUND {
-            renewed.extend(node.take_due());
-        }
-        assert_eq!(renewed.len(), 99);
-        assert!(!node.due.contains(&rooms[7]));
-        node.add_room("another generation", &rooms[7]);
-        assert!(!node.rooms.contains(&rooms[7]));
+        node.set_user(&name, &user, true);
+        node.set_user(&old, &user, false);
+        assert_eq!(node.take_due_users(), [user]);
     }
 
     #[test]

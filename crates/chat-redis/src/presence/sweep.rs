@@ -4,7 +4,7 @@
 //! takes him out of the dead node's hash, in the script that also tells the room. What is left is
 //! found again, because a node leaves `nodes` only when it has nothing left.
 
-use chat_core::{Change, Departure, RoomId, UserId};
+use chat_core::{Change, Departure, Ended, RoomId, UserId};
 use redis::{Pipeline, Value, from_redis_value};
 
 use super::{RedisPresence, Result, count_out_call, unavailable, unexpected};
@@ -60,9 +60,7 @@ impl RedisPresence {
             some.arg(keys.node_rooms(name)).arg(SWEEP_ROOMS_PAGE);
             let rooms: Vec<String> = self.ask(some).await?;
             if rooms.is_empty() {
-                let mut remove = redis::cmd("ZREM");
-                remove.arg(keys.nodes()).arg(name);
-                let _removed: u64 = self.ask(remove).await?;
+                self.forget_node(name).await?;
                 return Ok(true);
             }
             for entered in rooms {
@@ -76,6 +74,41 @@ impl RedisPresence {
                 let _removed: u64 = self.ask(remove).await?;
             }
         }
+    }
+
+    /// Takes a dead node that has nothing left out of `nodes`.
+    async fn forget_node(&self, name: &str) -> Result<()> {
+        let keys = &self.shared.keys;
+        let mut users = redis::cmd("EXISTS");
+        users.arg(keys.node_users(name));
+        if self.ask(users).await? {
+            // Not told yet, or somebody has just said so: the next sweep comes by again.
+            return Ok(());
+        }
+        let mut remove = redis::cmd("ZREM");
+        remove.arg(keys.nodes()).arg(name);
+        self.ask::<u64>(remove).await.map(|_| ())
+    }
+
+    /// Takes users off dead nodes until none are left, or enough was done for once.
+    pub(super) async fn end_users(&self, ended: &mut Vec<Ended>) -> Result<()> {
+        let mut counted = 0;
+        for name in self.dead_nodes().await? {
+            loop {
+                // An empty answer would say that nothing is left.
+                if counted >= SWEEP_PEOPLE_MAX && !ended.is_empty() {
+                    return Ok(());
+                }
+                let page = self.end_some(&name).await?;
+                if page.is_empty() {
+                    break;
+                }
+                counted += page.len();
+                let page = page.into_iter().filter(|(_, shift)| shift.is_news());
+                ended.extend(page.map(|(user, shift)| Ended { user, shift }));
+            }
+        }
+        Ok(())
     }
 
     /// Counts a dead node's people out of one room; `false` if some may be left.

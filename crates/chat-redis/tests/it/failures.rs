@@ -2,6 +2,7 @@
 
 mod directory;
 mod link;
+mod people;
 mod presence;
 mod pubsub;
 mod room_log;

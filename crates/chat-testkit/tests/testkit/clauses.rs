@@ -16,7 +16,7 @@ const SUITES: &[(&str, &[&str])] = &[
             "room_log/unread.rs",
         ],
     ),
-    ("presence.rs", &["presence.rs"]),
+    ("presence.rs", &["presence.rs", "presence/people.rs"]),
     (
         "directory.rs",
         &[

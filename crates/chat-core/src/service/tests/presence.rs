@@ -129,6 +129,7 @@ fn scripted_presence(
         })
     });
     mock.expect_reach().return_const(Reach::Process);
+    mock.expect_keep().returning(|| Ok(Kept::default()));
     mock.expect_sweep().returning(|| Ok(Vec::new()));
     mock.expect_registered().returning(|_| Ok(Vec::new()));
     mock.expect_join().returning(|_, _| {
@@ -185,6 +186,7 @@ async fn a_restored_link_ends_whoever_the_store_wrongly_believes_here() {
     });
     presence.expect_reach().return_const(Reach::Process);
     presence.expect_renew().returning(|| Ok(Lease::Held));
+    presence.expect_keep().returning(|| Ok(Kept::default()));
     presence.expect_sweep().returning(|| Ok(Vec::new()));
     presence.expect_join().returning(|_, _| {
         Ok(Change {
@@ -209,4 +211,47 @@ async fn a_restored_link_ends_whoever_the_store_wrongly_believes_here() {
     assert!(node.broker.send(PubSubEvent::Restored));
     settle().await;
     assert!(ghosts.lock().is_empty(), "counted out at once");
+}
+
+/// A key that somebody deleted by hand, or that a store lost without anybody noticing.
+#[tokio::test(start_paused = true)]
+async fn a_room_of_which_the_store_has_lost_somebody_is_told_again() {
+    let (counts, kept) = (Counts::default(), Arc::new(Mutex::new(1)));
+    let mut presence = MockPresence::new();
+    let count = Arc::clone(&kept);
+    presence.expect_keep().returning(move || {
+        let rooms = vec![(room(), *count.lock())];
+        let forgotten = Vec::new();
+        Ok(Kept { rooms, forgotten })
+    });
+    presence.expect_reach().return_const(Reach::Process);
+    presence.expect_renew().returning(|| Ok(Lease::Held));
+    presence.expect_sweep().returning(|| Ok(Vec::new()));
+    presence.expect_registered().returning(|_| Ok(Vec::new()));
+    presence
+        .expect_occupants()
+        .returning(|_, _, _| Ok(OccupantPage::default()));
+    let joins = Arc::clone(&counts);
+    presence.expect_join().returning(move |room, user| {
+        let key = (room.clone(), user.clone());
+        joins.lock().insert(key, BTreeSet::default());
+        Ok(Change {
+            edge: true,
+            count: 1,
+            at_ms: 1,
+            announced: true,
+        })
+    });
+    let limits = Limits::default();
+    let log = mock_log(&Log::default());
+    let node = Node::start(&Wire::default(), log, presence, limits.clone());
+    let mut alice = node.connect("alice").await;
+    alice.join(None).await;
+    settle().await;
+    counts.lock().clear();
+    tokio::time::sleep(limits.node_ttl).await;
+    assert!(counts.lock().is_empty(), "nothing is amiss");
+    *kept.lock() = 0;
+    tokio::time::sleep(limits.node_ttl).await;
+    assert_eq!(counts.lock().len(), 1, "counted again");
 }

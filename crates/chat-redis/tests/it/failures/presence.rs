@@ -13,12 +13,12 @@ use crate::support::{self, Kind, PATIENCE, Proxy, Server, next, topic};
 
 const TTL: Duration = Duration::from_millis(800);
 
-struct Node {
+pub(super) struct Node {
     pubsub: Arc<RedisPubSub>,
-    presence: RedisPresence,
+    pub(super) presence: RedisPresence,
 }
 
-async fn node(url: &str) -> Node {
+pub(super) async fn node(url: &str) -> Node {
     let mut config = support::config(url);
     config.node_ttl = TTL;
     config.leave_grace = TTL / 4;
@@ -30,7 +30,7 @@ async fn node(url: &str) -> Node {
 }
 
 /// Lets a lease end while these nodes renew theirs.
-async fn past_ttl(alive: &[&Node]) {
+pub(super) async fn past_ttl(alive: &[&Node]) {
     for _ in 0..6 {
         tokio::time::sleep(TTL / 4).await;
         for node in alive {
@@ -291,8 +291,10 @@ async fn what_is_in_use_is_renewed_long_before_it_ends() {
         server.run(&["PEXPIRE", key, "5000"]);
     }
     for _ in 0..30 {
-        assert_eq!(a.presence.renew().await, Ok(Lease::Held));
-        assert_eq!(b.presence.renew().await, Ok(Lease::Held));
+        for node in [&a, &b] {
+            assert_eq!(node.presence.renew().await, Ok(Lease::Held));
+            node.presence.keep().await.unwrap();
+        }
     }
     for key in &keys {
         assert!(server.run(&["PTTL", key]).number() > 200_000, "{key}");
