@@ -182,6 +182,15 @@ impl ChatService {
         }
     }
 
+    /// Whether one more may come in, for a transport that can refuse before it asks who it is.
+    ///
+    /// # Errors
+    /// `RateLimited` if there are too many connections, `Unavailable` if the node is going away.
+    pub fn check_room(&self) -> Result<(), ServiceError> {
+        let connections = self.inner.connections.read().len();
+        self.inner.check_place(connections)
+    }
+
     /// Lets somebody in: finds out who he is and registers a connection. The transport then runs
     /// [`Session::hello`].
     ///

@@ -209,6 +209,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allowed_origin: Vec<String>,
 
+    /// Believe what proxies at this address or in this network say of who connects; may be repeated.
+    ///
+    /// Such as 10.0.0.0/8. They say it in X-Forwarded-For or Forwarded; limits per address then
+    /// count clients instead of proxies.
+    ///
+    /// [env: CHAT_TRUSTED_PROXIES, separated by commas]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) trusted_proxies: Vec<String>,
+
     /// Change a limit, such as node_ttl=5s; may be repeated. docs/configuration.md lists them.
     ///
     /// [env: CHAT_LIMITS, separated by commas]

@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use chat_core::Limits;
 use chat_redis::{RedisUrl, SubscribeMode};
-use chat_ws::Origins;
+use chat_ws::{Origins, TrustedProxies};
 use toml::Value;
 
 use crate::auth::JwtConfig;
@@ -57,6 +57,7 @@ const VARIABLES: &[(&str, &[&str])] = &[
     ("redis_prefix", &["CHAT_REDIS_PREFIX"]),
     ("redis_subscribe", &["CHAT_REDIS_SUBSCRIBE"]),
     ("allowed_origin", &["CHAT_ALLOWED_ORIGIN"]),
+    ("trusted_proxies", &["CHAT_TRUSTED_PROXIES"]),
     ("log", &["RUST_LOG", "CHAT_LOG"]),
     ("log_format", &["CHAT_LOG_FORMAT"]),
 ];
@@ -85,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) redis_subscribe: SubscribeMode,
     /// Origins whose pages may connect, beside our own.
     pub(crate) allowed_origins: Origins,
+    /// Proxies whose word on who connects is taken.
+    pub(crate) trusted_proxies: TrustedProxies,
     /// What to log.
     pub(crate) log: String,
     /// How to log.
@@ -174,7 +177,7 @@ fn add_environment(settings: &mut Settings, environment: &Environment) {
             };
             let value = match *key {
                 "insecure_anonymous" | "allow_token_in_url" => values::flag_from_text(text),
-                "allowed_origin" | "jwt_issuer" | "jwt_audience" => {
+                "allowed_origin" | "trusted_proxies" | "jwt_issuer" | "jwt_audience" => {
                     list(text.split(',').map(str::trim))
                 }
                 _ => Value::String(text.clone()),
@@ -241,6 +244,11 @@ fn add_flags(settings: &mut Settings, args: &ServeArgs) {
     }
     let lists = [
         ("allowed_origin", "--allowed-origin", &args.allowed_origin),
+        (
+            "trusted_proxies",
+            "--trusted-proxies",
+            &args.trusted_proxies,
+        ),
         ("jwt_issuer", "--jwt-issuer", &args.jwt_issuer),
         ("jwt_audience", "--jwt-audience", &args.jwt_audience),
     ];
@@ -288,6 +296,9 @@ fn read(settings: &mut Settings, arguments: &[String]) -> Config {
             .unwrap_or_default(),
         allowed_origins: settings
             .read("allowed_origin", values::origins)
+            .unwrap_or_default(),
+        trusted_proxies: settings
+            .read("trusted_proxies", values::trusted_proxies)
             .unwrap_or_default(),
         log: settings
             .read("log", values::log)

@@ -93,6 +93,7 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     transport.origins = config.allowed_origins.clone();
     transport.tls = tls;
     transport.token_in_url = config.token_in_url;
+    transport.trusted_proxies = config.trusted_proxies.clone();
     transport.stop_timeout = STOP_GRACE;
     let handler = handler(&service, registry);
     let serving = server.serve(transport, service.clone(), handler, stop.clone());

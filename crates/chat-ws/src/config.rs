@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chat_core::Limits;
 
+use crate::forwarded::TrustedProxies;
 use crate::limits;
 use crate::origin::Origins;
 use crate::tls::Tls;
@@ -20,6 +21,8 @@ pub struct Config {
     /// Whether `/ws?token=…` is taken. Addresses end up in logs and histories, so it is refused
     /// unless somebody has thought about that.
     pub token_in_url: bool,
+    /// Proxies whose word on who connects is taken.
+    pub trusted_proxies: TrustedProxies,
     /// Sockets that are open at once, HTTP included. One more is closed as soon as it is accepted.
     pub sockets_max: usize,
     /// How long the head of a request may take, and before it the handshake of TLS.
@@ -36,6 +39,7 @@ impl Config {
             tls: None,
             origins: Origins::default(),
             token_in_url: false,
+            trusted_proxies: TrustedProxies::default(),
             sockets_max: limits.connections_max.saturating_add(limits::HTTP_SOCKETS),
             header_timeout: limits::HEADER_TIMEOUT,
             stop_timeout: limits::STOP_TIMEOUT,

@@ -9,7 +9,7 @@ use chat_proto::{ErrorCode, ErrorObject};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 
 /// Why a body broke off.
@@ -64,6 +64,10 @@ pub fn error_response(status: StatusCode, error: &ErrorObject) -> Response<Body>
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
+    if let Some(retry_after_ms) = error.retry_after_ms {
+        let seconds = HeaderValue::from(retry_after_ms.div_ceil(1_000));
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
     response
 }
 
@@ -79,6 +83,14 @@ impl Refusal {
         Self {
             status,
             error: ErrorObject::new(code, message.into()),
+        }
+    }
+
+    /// Too much, for now.
+    pub(crate) fn too_many(error: &ErrorObject) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            error: error.clone(),
         }
     }
 

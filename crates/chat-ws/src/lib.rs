@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - `server` accepts sockets, with `tls` if that is wanted, `upgrade` decides about requests for `/ws` (`origin`, `offer`,
-//!   `query`, `bearer` are its parts), `http` is the seam to whoever answers the other requests
+//!   `query`, `bearer` are its parts; `addresses` counts who comes from where, `forwarded` finds
+//!   that out behind proxies), `http` is the seam to whoever answers the other requests
 //! - `connection` is the life of one WebSocket, in one task; `heartbeat` and `frames` are its pure
 //!   parts
 //! - `wire` reads and writes frames, `out` is what waits to be written
@@ -38,6 +39,9 @@ mod http;
 mod server;
 mod tls;
 
+mod addresses;
+mod forwarded;
+
 mod bearer;
 mod offer;
 mod origin;
@@ -52,6 +56,7 @@ mod out;
 mod wire;
 
 pub use config::Config;
+pub use forwarded::{TrustedProxies, TrustedProxyError};
 pub use http::{Body, BodyError, HttpHandler, Peer, ResponseFuture, error_response, full};
 pub use hyper::body::Incoming;
 pub use hyper::{Request, Response, StatusCode};

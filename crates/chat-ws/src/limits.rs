@@ -39,3 +39,11 @@ pub const UNANSWERED_MAX: u8 = 2;
 /// Bytes of a connection's task: with the read buffer it is most of what an idle connection costs,
 /// and it grows unseen with every await. Asserted in debug builds.
 pub const TASK_BYTES_MAX: usize = 2_048;
+/// Addresses that are counted apart; all others share one count. One takes some 80 bytes.
+pub const ADDRESSES_MAX: usize = 100_000;
+/// Addresses below which idle ones are not looked for.
+pub const ADDRESSES_LOOK: usize = 1_024;
+/// Sockets that an address may have beyond its connections: a browser opens six for a page.
+pub const HTTP_SOCKETS_PER_ADDRESS: usize = 64;
+/// Proxies in a row whose word is followed.
+pub const FORWARDED_MAX: usize = 16;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, debug_span, warn};
 
+use crate::addresses::{Addresses, Held};
 use crate::config::Config;
 use crate::http::{Body, HttpHandler, Peer};
 use crate::limits;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) service: ChatService,
     http: Arc<dyn HttpHandler>,
     sockets: Arc<Semaphore>,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) tasks: TaskTracker,
     /// Stop taking requests.
     pub(crate) stop: CancellationToken,
@@ -53,7 +55,7 @@ pub(crate) struct Shared {
 /// A socket's place among `sockets_max`, freed with its last clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Place(
-    #[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "held for its drop")] Arc<(OwnedSemaphorePermit, Option<Held>)>,
 );
 
 impl Server {
@@ -95,6 +97,7 @@ impl Server {
             sockets: Arc::new(Semaphore::new(
                 config.sockets_max.min(Semaphore::MAX_PERMITS),
             )),
+            addresses: Addresses::new(service.limits(), service.metrics()),
             config,
             service,
             http,
@@ -155,11 +158,20 @@ impl Shared {
             self.service.metrics().limit("sockets_max");
             return;
         };
+        // What comes over a proxy is counted when it says for whom.
+        let held = if self.config.trusted_proxies.contains(peer.ip()) {
+            None
+        } else {
+            let Some(held) = self.addresses.socket(peer.ip()) else {
+                return;
+            };
+            Some(held)
+        };
         if let Err(error) = socket.set_nodelay(true) {
             debug!(%error, "connection ended before it began");
             return;
         }
-        let place = Place(Arc::new(permit));
+        let place = Place(Arc::new((permit, held)));
         // Boxed, because each wrapper below would hold it more than once.
         let task = Box::pin(serve(Arc::clone(self), socket, peer, place));
         let task = self.cut.child_token().run_until_cancelled_owned(task);

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_core::{Credentials, UserId};
-use chat_proto::{Codec, ErrorCode};
+use chat_core::{Credentials, ServiceError, UserId};
+use chat_proto::{Codec, ErrorCode, ErrorObject};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use hyper::upgrade::{OnUpgrade, Parts};
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::{Instrument, debug, debug_span};
 
+use crate::addresses::{Crowded, Held};
 use crate::bearer;
 use crate::connection;
 use crate::http::{Body, Refusal, full};
@@ -35,7 +36,7 @@ pub(crate) fn upgrade(
     peer: SocketAddr,
     place: Place,
 ) -> Response<Body> {
-    let (response, asked) = match check(shared, &request) {
+    let (response, asked) = match check(shared, &request, peer) {
         Ok(accepted) => accepted,
         Err(refusal) => {
             debug!(status = %refusal.status, error = %refusal.error, "upgrade refused");
@@ -59,11 +60,22 @@ struct Asked {
     codec: Codec,
     /// What came with the request. Boxed, because most clients say it in hello.
     carried: Option<Box<Credentials>>,
+    /// Its count among those of its address.
+    held: Held,
 }
 
-fn check(shared: &Shared, request: &Request<Incoming>) -> Result<(Response<Body>, Asked), Refusal> {
+fn check(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<(Response<Body>, Asked), Refusal> {
     let mut response = create_response_with_body(request, || full(Bytes::new()))
         .map_err(|error| not_a_websocket(&error))?;
+    let client = shared
+        .config
+        .trusted_proxies
+        .client(peer.ip(), request.headers());
+    let held = shared.addresses.handshake(client).map_err(crowded)?;
     check_origin(&shared.config.origins, request.headers())?;
     if shared.stop.is_cancelled() || shared.service.health().draining {
         return Err(Refusal::new(
@@ -71,6 +83,9 @@ fn check(shared: &Shared, request: &Request<Incoming>) -> Result<(Response<Body>
             ErrorCode::Unavailable,
             "this node is going away, connect to another one",
         ));
+    }
+    if let Err(error) = shared.service.check_room() {
+        return Err(Refusal::too_many(&ErrorObject::from(&error)));
     }
     let codec = match choose(request.headers()) {
         Choice::Default => Codec::Json,
@@ -82,7 +97,14 @@ fn check(shared: &Shared, request: &Request<Incoming>) -> Result<(Response<Body>
         Choice::None => return Err(no_subprotocol()),
     };
     let carried = carried(shared, request)?;
-    Ok((response, Asked { codec, carried }))
+    Ok((
+        response,
+        Asked {
+            codec,
+            carried,
+            held,
+        },
+    ))
 }
 
 fn carried(
@@ -98,6 +120,14 @@ fn carried(
     };
     let carries = token.is_some() || user.is_some();
     Ok(carries.then(|| Box::new(Credentials { token, user })))
+}
+
+fn crowded(crowded: Crowded) -> Refusal {
+    let error = ServiceError::RateLimited {
+        limit: crowded.message,
+        retry_after: crowded.retry_after,
+    };
+    Refusal::too_many(&ErrorObject::from(&error))
 }
 
 fn not_a_websocket(error: &Error) -> Refusal {
@@ -190,6 +220,7 @@ where
     let socket = parts.io.into_inner();
     let wire = Wire::new(socket, parts.read_buf, asked.codec, frame_bytes_max).await;
     connection::run(wire, &shared.service, asked.carried).await;
+    drop(asked.held);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! seen once, in one order, by everybody, that nobody was said to have left, and what keys are left.
 
 mod clock;
+mod limits;
 mod log;
 mod memory;
 mod publisher;

@@ -7,7 +7,7 @@
 //! - `hello`, `upgrade`: coming in · `rooms`, `messages`, `history`, `presence`: being there
 //! - `tls`: behind it · `tokens`: who may come in, for how long, and where to
 //! - `resume`: coming back · `going`: a server that goes
-//! - `bad_input`, `bad_fields`, `slow`: clients that misbehave
+//! - `bad_input`, `bad_fields`, `slow`, `crowds`: clients that misbehave
 
 mod client;
 mod start;
@@ -15,6 +15,7 @@ mod wire;
 
 mod bad_fields;
 mod bad_input;
+mod crowds;
 mod going;
 mod hello;
 mod history;

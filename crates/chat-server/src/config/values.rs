@@ -3,13 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chat_redis::{RedisConfig, RedisUrl, SubscribeMode};
-use chat_ws::Origins;
+use chat_ws::{Origins, TrustedProxies};
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::problem::Problem;
 use crate::auth::Secret;
 
+const PROXY: &str = "an address or a network, such as 10.0.0.7 or 10.0.0.0/8";
 const ORIGIN: &str =
     "an origin: scheme, host and port, such as https://chat.example.org, or * for any";
 
@@ -132,6 +133,21 @@ pub(super) fn origins(value: &Value) -> Result<Origins, Problem> {
 fn origin(value: &Value) -> Result<&str, Problem> {
     let text = value.as_str().filter(|text| Origins::parse([text]).is_ok());
     text.ok_or_else(|| not_a(value, ORIGIN))
+}
+
+/// One address or network, or a list of them.
+pub(super) fn trusted_proxies(value: &Value) -> Result<TrustedProxies, Problem> {
+    let list = match value {
+        Value::Array(list) => list.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let text = |value| {
+        let text = Value::as_str(value).filter(|text| TrustedProxies::parse([text]).is_ok());
+        text.ok_or_else(|| not_a(value, PROXY))
+    };
+    let texts: Result<Vec<&str>, Problem> = list.iter().map(text).collect();
+    // Each one was just checked.
+    TrustedProxies::parse(texts?).map_err(|_| Problem::Malformed { expected: PROXY })
 }
 
 pub(super) fn log(value: &Value) -> Result<String, Problem> {

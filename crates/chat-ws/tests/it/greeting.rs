@@ -116,8 +116,9 @@ async fn a_connection_that_says_nothing_is_closed() {
 #[tokio::test]
 async fn one_connection_too_many_is_told_to_back_off() {
     let node = Node::with_limits(|limits| limits.connections_max = 1);
-    let _first = node.enter("alice").await;
+    // Upgraded while there is room; whoever comes later is refused before it.
     let mut second = node.connect().await;
+    let _first = node.enter("alice").await;
     second.say(r#"{"id":1,"op":"hello","user":"bob"}"#).await;
     let (_, code, _) = second.hear_error().await;
     assert_eq!(code, "rate_limited");

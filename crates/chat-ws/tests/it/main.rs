@@ -9,5 +9,6 @@ mod closing;
 mod frames;
 mod greeting;
 mod http;
+mod limits;
 mod support;
 mod tls;

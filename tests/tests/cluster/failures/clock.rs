@@ -31,7 +31,7 @@ impl Clock for Late {
     }
 }
 
-fn clock_of(node: usize) -> Arc<dyn Clock> {
+pub(super) fn clock_of(node: usize) -> Arc<dyn Clock> {
     match node {
         0 => Arc::new(Early),
         1 => Arc::new(Late),
