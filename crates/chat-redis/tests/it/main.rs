@@ -9,4 +9,5 @@ mod checks;
 mod contracts;
 mod failures;
 mod rates;
+mod resubscribe;
 mod support;

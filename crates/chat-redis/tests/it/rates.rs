@@ -94,10 +94,44 @@ async fn measure(name: &str, lanes: usize, rooms: usize, batch: usize) {
     );
 }
 
+/// What Redis needs for as little as it could be: one script that adds to a stream and publishes,
+/// in pipelines of 64. Everything else is to be seen beside it.
+async fn measure_least() {
+    const LEAST: &str = "redis.call('XADD', KEYS[1], 'MAXLEN', '~', 10000, '*', 'e', ARGV[1]) \
+                         redis.call('PUBLISH', KEYS[1], ARGV[1])";
+    let server = Server::start().await;
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let hash: String = redis::cmd("SCRIPT")
+        .arg("LOAD")
+        .arg(LEAST)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    // As much as an envelope of such a text.
+    let entry = "e".repeat(TEXT + 100);
+    let mut pipe = redis::pipe();
+    for _ in 0..64 {
+        let call = pipe.cmd("EVALSHA").arg(&hash).arg(1).arg("room");
+        call.arg(&entry).ignore();
+    }
+    let (cpu_before, since, mut count) = (cpu(&server), Instant::now(), 0.0);
+    while since.elapsed() < RUN {
+        pipe.query_async::<()>(&mut connection).await.unwrap();
+        count += 64.0;
+    }
+    println!(
+        "the least: {:.0} messages/s, {:.1} us of Redis CPU each",
+        count / since.elapsed().as_secs_f64(),
+        (cpu(&server) - cpu_before) * 1e6 / count,
+    );
+}
+
 #[test]
 #[ignore = "a measurement of several seconds"]
 fn appends_per_second() {
     chat_testkit::run(async {
+        measure_least().await;
         measure("one at a time", 1, 1, 1).await;
         measure("8 lanes, one message of one room each", 8, 1, 1).await;
         measure("8 lanes, one message of 64 rooms each", 8, 64, 1).await;
