@@ -185,6 +185,59 @@ export class ChatClient extends Emitter {
   }
 
   /**
+   * Makes a room. The same `key` with the same content answers the room that there is.
+   *
+   * @param {"open" | "private" | "direct"} kind
+   * @param {{room?: string, name?: string, members?: string[], key?: string}} [options]
+   * @returns {Promise<import("./types.js").RoomAnswer>}
+   */
+  createRoom(kind, { key = newKey(), ...rest } = {}) {
+    return this.command("create_room", { kind, key, ...rest });
+  }
+
+  /**
+   * The room of two: made at the first call of either, the same ever after.
+   *
+   * @param {string} user
+   * @returns {Promise<import("./types.js").RoomAnswer>}
+   */
+  directRoom(user) {
+    return this.createRoom("direct", { members: [user] });
+  }
+
+  /**
+   * Changes what is given; an empty name or topic takes it away.
+   *
+   * @param {string} room
+   * @param {{name?: string, topic?: string, slow_mode_s?: number}} changes
+   * @returns {Promise<import("./types.js").RoomAnswer>}
+   */
+  updateRoom(room, changes) {
+    return this.command("update_room", { room, ...changes });
+  }
+
+  /**
+   * @param {string} room
+   * @param {string[]} users
+   * @param {"member" | "admin" | "owner"} [role] without it whoever is a member stays what he is
+   * @returns {Promise<import("./types.js").RoomAnswer>}
+   */
+  addMembers(room, users, role) {
+    return this.command("add_members", { room, users, ...(role && { role }) });
+  }
+
+  /**
+   * Removes others, or oneself.
+   *
+   * @param {string} room
+   * @param {string[]} users
+   * @returns {Promise<import("./types.js").RoomAnswer>}
+   */
+  removeMembers(room, users) {
+    return this.command("remove_members", { room, users });
+  }
+
+  /**
    * Tells the room that the user types; dropped when there is no connection, it would be stale.
    *
    * @param {string} room

@@ -29,8 +29,22 @@
  * @property {number} [remaining] how many more may be sent in the room now, if that is limited
  * @property {number} [reset_at_ms] when it will be more
  *
+ * @typedef {object} Room
+ * @property {string} id
+ * @property {"open" | "private" | "direct"} kind
+ * @property {string} [name]
+ * @property {string} [topic]
+ * @property {number} slow_mode_s
+ * @property {number} created_at_ms
+ * @property {number} version
+ * @property {number} member_count
+ *
+ * @typedef {object} RoomAnswer
+ * @property {Room} room
+ * @property {"member" | "admin" | "owner"} [role] absent from who is no member (any more)
+ *
  * @typedef {object} JoinResult
- * @property {{id: string, kind: string, name?: string, topic?: string}} room
+ * @property {Room} room
  * @property {string} position
  * @property {boolean} recovered
  * @property {boolean} [more]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_core::{
-    Command, Emoji, MessageId, MessageKey, PageFrom, Position, RoomId, SendMessage, Text, Token,
+    Command, Emoji, MessageId, MessageKey, PageFrom, Position, Role, RoomId, RoomKind, SendMessage,
+    Text, Token, UserId,
 };
 use chat_proto::received::{
-    Changed, Edited, Hello, History, JoinResult, Nothing, Pong, Refreshed, Sent, Who,
+    Changed, Edited, Hello, History, JoinResult, Nothing, Pong, Refreshed, RoomAnswer, Sent, Who,
 };
 use chat_proto::{ClientFrame, Codec, Request};
 use serde::de::DeserializeOwned;
@@ -239,6 +240,85 @@ impl Client {
             limit: None,
         })
         .await
+    }
+
+    /// Makes a room, open or private, and with `None` one with an id of its own. The one who makes it
+    /// owns it. A retry with the same key and content answers the room that there is.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn create_room(
+        &self,
+        room: Option<RoomId>,
+        kind: RoomKind,
+        name: Option<String>,
+        members: Vec<UserId>,
+    ) -> Result<RoomAnswer, CommandError> {
+        self.command(Command::CreateRoom {
+            room,
+            kind,
+            name,
+            members,
+            key: Some(new_key()),
+        })
+        .await
+    }
+
+    /// The room of two: made at the first call of either, the same ever after.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn direct_room(&self, other: UserId) -> Result<RoomAnswer, CommandError> {
+        self.create_room(None, RoomKind::Direct, None, vec![other])
+            .await
+    }
+
+    /// Changes what is there: `None` leaves it, an empty text takes it away.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn update_room(
+        &self,
+        room: &RoomId,
+        name: Option<String>,
+        topic: Option<String>,
+        slow_mode_s: Option<u32>,
+    ) -> Result<RoomAnswer, CommandError> {
+        self.command(Command::UpdateRoom {
+            room: room.clone(),
+            name,
+            topic,
+            slow_mode_s,
+        })
+        .await
+    }
+
+    /// Adds members, or gives them a role. Without one whoever is a member stays what he is.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn add_members(
+        &self,
+        room: &RoomId,
+        users: Vec<UserId>,
+        role: Option<Role>,
+    ) -> Result<RoomAnswer, CommandError> {
+        let room = room.clone();
+        self.command(Command::AddMembers { room, users, role })
+            .await
+    }
+
+    /// Removes members, or oneself.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn remove_members(
+        &self,
+        room: &RoomId,
+        users: Vec<UserId>,
+    ) -> Result<RoomAnswer, CommandError> {
+        let room = room.clone();
+        self.command(Command::RemoveMembers { room, users }).await
     }
 
     /// The server's time.

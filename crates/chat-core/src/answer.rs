@@ -9,7 +9,7 @@ use crate::ids::{ConnectionId, InstanceId, MessageId, RoomId, UserId};
 use crate::message::{Message, Millis};
 use crate::position::Position;
 use crate::presence::Occupant;
-use crate::room::Room;
+use crate::room::{Access, Room};
 use crate::room_log::{Page, Stored};
 use crate::size;
 
@@ -44,6 +44,8 @@ pub enum Answer {
         /// When the identity ends now; nothing if it does not.
         expires_at_ms: Option<Millis>,
     },
+    /// To what makes or changes a room: how it stands, and what the user is in it.
+    Room(Box<Access>),
     /// To ping.
     Pong {
         /// The server's time.
@@ -68,6 +70,7 @@ impl Answer {
             }
             Self::Joined(result) => result.size_hint(),
             Self::History(page) => page.messages.iter().map(Message::size_hint).sum::<usize>() + 64,
+            Self::Room(access) => size::FRAME + size::room(&access.room),
             Self::Who(who) => size::FRAME + size::occupants(&who.occupants),
             Self::Sent(_) => 256,
             Self::Edited { .. }

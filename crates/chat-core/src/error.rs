@@ -32,6 +32,9 @@ pub enum ServiceError {
     /// The key was used before with other content: choose a new key for a new message.
     #[error("key was used before with other content")]
     Conflict,
+    /// The id is taken by one that somebody else made, or with other content: choose another.
+    #[error("{0} exists already, made by somebody else or otherwise")]
+    Taken(&'static str),
     /// Larger than a limit: send less.
     #[error("{field} has {size}, the limit is {limit}")]
     TooLarge {

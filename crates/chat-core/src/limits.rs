@@ -21,6 +21,16 @@ pub const EMOJI_PER_MESSAGE_MAX: usize = 32;
 pub const USERS_PER_EMOJI_MAX: usize = 1_000;
 /// Users of a reaction that a client is shown by name.
 pub const REACTION_USERS_SHOWN: usize = 20;
+/// Members that one command may name: their names, roles and all still fit an envelope.
+pub const MEMBERS_PER_COMMAND_MAX: usize = 100;
+/// Longest name of a room for people, in bytes.
+pub const ROOM_NAME_BYTES_MAX: usize = 256;
+/// Longest topic of a room, in bytes.
+pub const TOPIC_BYTES_MAX: usize = 1_024;
+/// Longest slow mode, in seconds: a day.
+pub const SLOW_MODE_S_MAX: u64 = 86_400;
+/// Changes of rooms that a node has made and not logged yet. They wait while the log is away.
+pub const ROOM_CHANGES_MAX: usize = 1_024;
 /// Mentions that are kept of one message.
 pub const MENTIONS_MAX: usize = 50;
 /// Members of one room. Its messages reach them all; far larger audiences want another product.

@@ -3,9 +3,11 @@
 //! # Layout
 //! - `builder` puts the seams together; `session` is what a transport holds, `hello` its beginning,
 //!   `identities` who it speaks for and how long, `revocations` who does so no more
-//! - a room on this node: `room`, of `members`, `tail`, `roster`, `attendance`; `rooms` begins and
-//!   ends to serve it; `users` are those who are connected here, `own_rooms` what each of
+//! - a room on this node: `room`, of `members`, `facts`, `tail`, `roster`, `attendance`; `rooms`
+//!   begins and ends to serve it; `users` are those who are connected here, `own_rooms` what each of
 //!   them is a member of, kept in step by `membership_work`
+//! - `permission` says who may do what, `access` by what is known; `chat_rooms` makes and changes
+//!   rooms and their members
 //! - out: `allowance` says which limits apply and `limiter` counts, `send` makes entries, `lanes`
 //!   append them in order
 //! - in: `dispatcher` takes what the broker brings, `catch_up` reads what it did not bring
@@ -40,11 +42,19 @@ mod session;
 
 mod attendance;
 mod connection;
+mod facts;
 mod flight;
 mod members;
 mod room;
 mod roster;
 mod tail;
+
+mod access;
+mod chat_rooms;
+mod known;
+mod mentions;
+mod permission;
+mod room_names;
 
 mod join;
 mod membership_work;
@@ -71,6 +81,7 @@ use allowance::Counted;
 use connection::Connection;
 use health::Parts;
 use identities::Identities;
+use known::Known;
 use lanes::Lanes;
 use limiter::Limiter;
 use rooms::Rooms;
@@ -124,6 +135,9 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     rooms: Rooms,
     users: Users,
+    known: Known,
+    /// Places for changes of rooms that are made and not logged yet.
+    changes: Arc<tokio::sync::Semaphore>,
     lanes: Lanes,
     limiter: Arc<Limiter>,
     counted: Counted,

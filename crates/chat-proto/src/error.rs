@@ -128,7 +128,7 @@ impl From<&ServiceError> for ErrorObject {
             ServiceError::Unauthorized(_) => (ErrorCode::Unauthorized, None),
             ServiceError::Forbidden(_) => (ErrorCode::Forbidden, None),
             ServiceError::NotFound(_) => (ErrorCode::NotFound, None),
-            ServiceError::Conflict => (ErrorCode::Conflict, None),
+            ServiceError::Conflict | ServiceError::Taken(_) => (ErrorCode::Conflict, None),
             ServiceError::TooLarge { .. } => (ErrorCode::TooLarge, None),
             ServiceError::RateLimited { retry_after, .. } => {
                 (ErrorCode::RateLimited, Some(*retry_after))
@@ -177,6 +177,7 @@ mod tests {
             (ServiceError::Forbidden("no"), "forbidden"),
             (ServiceError::NotFound("message"), "not_found"),
             (ServiceError::Conflict, "conflict"),
+            (ServiceError::Taken("room"), "conflict"),
             (
                 ServiceError::TooLarge {
                     field: "text",

@@ -13,16 +13,10 @@ pub const META_DEPTH_MAX: usize = 32;
 /// may, so that every frame with one fits.
 pub const FRAME_DEPTH_MAX: usize = 64;
 /// Users that one command may name.
-pub const USERS_PER_COMMAND_MAX: usize = 100;
+pub const USERS_PER_COMMAND_MAX: usize = chat_core::limits::MEMBERS_PER_COMMAND_MAX;
 /// Longest token, in bytes. A JWT with an RSA signature and a list of rooms is under 4 KiB.
 pub const TOKEN_BYTES_MAX: usize = 8_192;
 /// Longest cursor, in bytes. Servers make them, so this only bounds what is passed on.
 pub const CURSOR_BYTES_MAX: usize = 512;
-/// Longest name of a room for people, in bytes.
-pub const ROOM_NAME_BYTES_MAX: usize = 256;
-/// Longest topic of a room, in bytes.
-pub const TOPIC_BYTES_MAX: usize = 1_024;
 /// Longest presence text, in bytes.
 pub const STATUS_TEXT_BYTES_MAX: usize = 256;
-/// Longest slow mode: a day.
-pub const SLOW_MODE_S_MAX: u64 = 86_400;

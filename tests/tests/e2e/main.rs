@@ -19,6 +19,7 @@ mod crowds;
 mod going;
 mod hello;
 mod history;
+mod members;
 mod messages;
 mod presence;
 mod resume;

@@ -12,7 +12,7 @@ use crate::authenticator::{Authenticator, DevelopmentAuthenticator};
 use crate::clock::{Clock, SystemClock};
 use crate::directory::Directory;
 use crate::ids::InstanceId;
-use crate::limits::Limits;
+use crate::limits::{Limits, ROOM_CHANGES_MAX};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::pubsub::PubSub;
@@ -23,6 +23,7 @@ use crate::room_log::RoomLog;
 use crate::service::allowance::Counted;
 use crate::service::health::Parts;
 use crate::service::identities::Identities;
+use crate::service::known::Known;
 use crate::service::lanes::{Lanes, Unannounced};
 use crate::service::limiter::{self, Limiter};
 use crate::service::rooms::Rooms;
@@ -179,6 +180,8 @@ impl ChatServiceBuilder {
             metrics,
             rooms: Rooms::new(&self.limits),
             users: Users::default(),
+            known: Known::default(),
+            changes: Arc::new(tokio::sync::Semaphore::new(ROOM_CHANGES_MAX)),
             limits: self.limits,
             pubsub: self.pubsub,
             presence: self.presence,

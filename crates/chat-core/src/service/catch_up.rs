@@ -125,6 +125,8 @@ async fn read(inner: &Arc<Inner>, room: &Arc<RoomHub>, reason: &'static str) -> 
     let mut out = Vec::new();
     feed.on_read(read, &mut out);
     state.deliver(out, &inner.metrics);
+    drop(state);
+    inner.follow_changes(room);
     true
 }
 
@@ -146,6 +148,8 @@ async fn settle(inner: &Arc<Inner>, room: &Arc<RoomHub>, loss: Loss) -> bool {
     };
     let mut state = room.state.lock();
     state.reset(event, position, &inner.metrics);
+    drop(state);
+    inner.follow_changes(room);
     true
 }
 

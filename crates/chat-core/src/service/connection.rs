@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::ids::{ConnectionId, RoomId, UserId};
 use crate::limits::Limits;
 use crate::outbox::{Outbox, Outgoing};
-use crate::room::Access;
+use crate::room::{Access, Role, Room};
 use crate::service::room::RoomHub;
 use crate::token_bucket::TokenBucket;
 
@@ -25,9 +25,11 @@ pub(crate) struct Connection {
     /// Replaced as a whole when it is refreshed.
     identity: Mutex<Arc<Identity>>,
     pub(crate) outbox: Outbox,
-    /// The rooms that it joined, or is joining, and what its user may do in them. Few: a list is
-    /// smaller than a map.
-    rooms: Mutex<Vec<(Arc<RoomHub>, Box<Access>)>>,
+    /// The rooms that it joined, or is joining, and what its user is in them. Few: a list is smaller
+    /// than a map.
+    rooms: Mutex<Vec<(Arc<RoomHub>, Standing)>>,
+    /// Rooms that it was told to be removed from, by their logs, before the directory was asked.
+    dismissed: Mutex<Vec<RoomId>>,
     greeted: AtomicBool,
     /// Its session ended: nothing may be joined any more.
     gone: AtomicBool,
@@ -38,6 +40,26 @@ pub(crate) struct Connection {
     pending: AtomicUsize,
 }
 
+/// Rooms that a connection remembers to have been removed from: the directory is asked at once.
+const DISMISSED_MAX: usize = 64;
+
+/// What a connection's user is in a room that it joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) role: Option<Role>,
+    /// The version of the room of which that is: changes up to it say nothing new.
+    pub(super) version: u64,
+}
+
+impl From<&Access> for Standing {
+    fn from(access: &Access) -> Self {
+        Self {
+            role: access.role,
+            version: access.room.version,
+        }
+    }
+}
+
 impl Connection {
     pub(crate) fn new(identity: Identity, limits: &Limits) -> Self {
         Self {
@@ -46,6 +68,7 @@ impl Connection {
             identity: Mutex::new(Arc::new(identity)),
             outbox: Outbox::new(limits),
             rooms: Mutex::default(),
+            dismissed: Mutex::default(),
             greeted: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             commands: Mutex::default(),
@@ -92,11 +115,11 @@ impl Connection {
             return Err(ServiceError::unavailable("this connection"));
         }
         if let Some((_, known)) = rooms.iter_mut().find(|(other, _)| Arc::ptr_eq(other, room)) {
-            **known = access.clone();
+            *known = Standing::from(access);
             return Ok(());
         }
         check_count(rooms.len(), max)?;
-        rooms.push((Arc::clone(room), Box::new(access.clone())));
+        rooms.push((Arc::clone(room), Standing::from(access)));
         Ok(())
     }
 
@@ -121,6 +144,25 @@ impl Connection {
             .retain(|(other, _)| !Arc::ptr_eq(other, room));
     }
 
+    /// The room's log removed its user, which it is told: what the directory says of it is no news.
+    pub(super) fn dismiss(&self, id: &RoomId) {
+        self.rooms.lock().retain(|(other, _)| other.id != *id);
+        let mut dismissed = self.dismissed.lock();
+        if dismissed.len() == DISMISSED_MAX {
+            // Told twice in the end, which does no harm.
+            dismissed.remove(0);
+        }
+        dismissed.push(id.clone());
+    }
+
+    /// Whether it was told so, since somebody last asked.
+    pub(super) fn take_dismissed(&self, id: &RoomId) -> bool {
+        let mut dismissed = self.dismissed.lock();
+        let before = dismissed.len();
+        dismissed.retain(|other| other != id);
+        dismissed.len() < before
+    }
+
     pub(super) fn room(&self, id: &RoomId) -> Option<Arc<RoomHub>> {
         let rooms = self.rooms.lock();
         rooms
@@ -135,13 +177,31 @@ impl Connection {
         rooms.iter().map(|(room, _)| Arc::clone(room)).collect()
     }
 
-    /// What its user may do in a room that it joined.
+    /// What its user is in a room that it joined.
+    pub(super) fn standing(&self, id: &RoomId) -> Option<Standing> {
+        let rooms = self.rooms.lock();
+        let mut rooms = rooms.iter();
+        rooms.find_map(|(room, standing)| (room.id == *id).then_some(*standing))
+    }
+
+    /// What its user may do in a room that it joined, as the room's log has it.
     pub(super) fn known_access(&self, id: &RoomId) -> Option<Access> {
         let rooms = self.rooms.lock();
-        rooms
-            .iter()
-            .find(|(room, _)| room.id == *id)
-            .map(|(_, access)| Access::clone(access))
+        let (hub, standing) = rooms.iter().find(|(room, _)| room.id == *id)?;
+        Some(Access {
+            room: Room::clone(&*hub.facts()?),
+            role: standing.role,
+        })
+    }
+
+    /// Its user has another role in a room from this version on, unless a newer one is known.
+    pub(super) fn set_role(&self, id: &RoomId, role: Role, version: u64) {
+        let mut rooms = self.rooms.lock();
+        let joined = rooms.iter_mut().find(|(room, _)| room.id == *id);
+        if let Some((_, standing)) = joined.filter(|(_, standing)| standing.version < version) {
+            let role = Some(role);
+            *standing = Standing { role, version };
+        }
     }
 
     /// The session ended: answers the rooms to leave, and lets none in any more.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::envelope::{self, Envelope};
 use crate::event::Part;
@@ -12,6 +14,7 @@ use crate::ids::RoomId;
 use crate::pubsub::{EventStream, PubSubEvent, Publication};
 use crate::service::Inner;
 use crate::service::housekeeping::Timer;
+use crate::service::known::KNOWN_FOR;
 use crate::service::room::{Inbound, RoomHub};
 use crate::signal::Signal;
 use crate::topic::Topic;
@@ -30,6 +33,7 @@ pub(super) struct Signals {
     queue: mpsc::Sender<Publication>,
     /// The broker said `Lost` and not yet `Restored`.
     cut: AtomicBool,
+    cut_since: Mutex<Option<Instant>>,
 }
 
 pub(super) fn signal_queue() -> (Signals, mpsc::Receiver<Publication>) {
@@ -38,6 +42,7 @@ pub(super) fn signal_queue() -> (Signals, mpsc::Receiver<Publication>) {
         Signals {
             queue,
             cut: AtomicBool::new(false),
+            cut_since: Mutex::default(),
         },
         queued,
     )
@@ -60,6 +65,12 @@ impl Inner {
     /// Whether the broker brings what is published.
     pub(super) fn is_linked(&self) -> bool {
         !self.signals.cut.load(Ordering::Acquire)
+    }
+
+    /// Whether it did so a moment ago: what was followed until then still counts.
+    pub(super) fn is_linked_lately(&self) -> bool {
+        let is_recent = |since: Instant| since.elapsed() < KNOWN_FOR;
+        self.is_linked() || self.signals.cut_since.lock().is_some_and(is_recent)
     }
 }
 
@@ -152,8 +163,8 @@ impl Inner {
         };
         let room = match (topic, envelope) {
             (Topic::Room(room), envelope) => (room, envelope),
-            (Topic::User(user), Envelope::Signal { signal, .. }) => {
-                return self.take_user_signal(&user, signal);
+            (Topic::User(user), Envelope::Signal { origin, signal }) => {
+                return self.take_user_signal(&user, origin, signal);
             }
             (
                 Topic::Control,
@@ -177,6 +188,7 @@ impl Inner {
         let mut state = room.state.lock();
         let received = state.receive(inbound, &self.metrics);
         drop(state);
+        self.follow_changes(room);
         for typist in received.typists {
             let timer = Timer::StopTyping(Arc::clone(room), typist);
             self.timers.after(self.limits.typing_ttl, timer);
@@ -205,6 +217,10 @@ impl Inner {
     }
 
     fn lost(&self) {
+        self.signals
+            .cut_since
+            .lock()
+            .get_or_insert_with(Instant::now);
         self.signals.cut.store(true, Ordering::Release);
         self.metrics.links_lost.inc();
         self.set_part(Part::BrokerIn, true);
@@ -212,6 +228,7 @@ impl Inner {
 
     fn restored(self: &Arc<Self>) {
         self.signals.cut.store(false, Ordering::Release);
+        *self.signals.cut_since.lock() = None;
         self.set_part(Part::BrokerIn, false);
         self.look_at_revocations();
         let inner = Arc::clone(self);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::event::{Event, Part};
-use crate::ids::UserId;
+use crate::ids::{RoomId, UserId};
 use crate::presence::Lease;
 use crate::service::Inner;
 use crate::service::room::RoomHub;
@@ -31,6 +31,8 @@ pub(super) enum Timer {
     StopTyping(Arc<RoomHub>, UserId),
     /// Nobody has needed a room for a while.
     Unsubscribe(Arc<RoomHub>),
+    /// A user was removed from a room, and its log may not have said so.
+    Expel(RoomId, UserId),
 }
 
 /// Where timers are set.
@@ -109,6 +111,10 @@ impl Inner {
             Timer::Unsubscribe(room) => {
                 let inner = Arc::clone(self);
                 self.spawn(async move { inner.give_up_room(&room).await });
+            }
+            Timer::Expel(room, user) => {
+                let inner = Arc::clone(self);
+                self.spawn(async move { inner.expel(&room, &user).await });
             }
         }
     }

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::answer::JoinResult;
-use crate::directory::DirectoryError;
+use crate::entry::{Entry, EntryBody};
 use crate::error::ServiceError;
 use crate::event::Delivery;
 use crate::ids::RoomId;
@@ -19,6 +21,7 @@ use crate::service::connection::Connection;
 use crate::service::housekeeping::Timer;
 use crate::service::members::Hold;
 use crate::service::missed::Missed;
+use crate::service::permission;
 use crate::service::room::{RoomHub, RoomState};
 
 /// How often a join starts again because more came than could be held, or the log was reset.
@@ -37,10 +40,21 @@ struct Joining<'a> {
     inner: &'a Arc<Inner>,
     connection: &'a Arc<Connection>,
     wish: Wish,
-    facts: Room,
+    /// What the user may do, and when the directory was asked.
+    access: Access,
+    asked: Instant,
     missed: Missed,
     /// From where on this round takes what was missed.
     from: Option<Position>,
+}
+
+/// What became of an attempt to register a connection in a room.
+enum Place {
+    Held(Registered),
+    /// The directory has to be asked again.
+    Outdated,
+    /// The room is not served any more.
+    GivenUp,
 }
 
 /// What the room was like when the connection was registered in it.
@@ -63,19 +77,21 @@ impl Inner {
             self.metrics.limit("rooms_per_connection");
             return Err(error);
         }
+        let asked = Instant::now();
         let access = self.enter(connection, &wish.room).await?;
-        let (facts, from) = (access.room.clone(), wish.position);
+        let from = wish.position;
         let missed = Missed::default();
         let mut joining = Joining {
             inner: self,
             connection,
             wish,
-            facts,
+            access,
+            asked,
             missed,
             from,
         };
         for _ in 0..ROUNDS {
-            let registered = joining.register(&access).await?;
+            let registered = joining.register().await?;
             match joining.round(&registered, tell).await {
                 Ok(true) => {
                     self.attend(&registered.room);
@@ -93,31 +109,6 @@ impl Inner {
         self.metrics.limit("hold_max");
         connection.outbox.close(CloseReason::TooSlow);
         Err(ServiceError::unavailable("this room"))
-    }
-
-    async fn enter(&self, connection: &Connection, id: &RoomId) -> Result<Access, ServiceError> {
-        if !connection.identity().permits(id) {
-            // Nothing is opened and nobody made a member; otherwise as for a room of others.
-            return self.access(connection, id).await;
-        }
-        let user = &connection.user;
-        let failed = |error: DirectoryError| {
-            tracing::warn!(room = %id, %error, "cannot enter");
-            ServiceError::unavailable("the directory")
-        };
-        let known = self.directory.access(id, user).await.map_err(failed)?;
-        if known.is_none() {
-            self.check_new_room(user).await?;
-        }
-        let access = match known {
-            Some(known) if known.role.is_some() || known.room.kind != RoomKind::Open => known,
-            _ => self.directory.enter(id, user).await.map_err(failed)?,
-        };
-        if access.is_visible() {
-            Ok(access)
-        } else {
-            Err(ServiceError::NotFound("room"))
-        }
     }
 
     /// Takes a connection out of a room, on purpose or because it was lost.
@@ -145,27 +136,40 @@ impl Inner {
 
 impl Joining<'_> {
     /// From now on what is delivered is held for the connection.
-    async fn register(&self, access: &Access) -> Result<Registered, ServiceError> {
+    async fn register(&mut self) -> Result<Registered, ServiceError> {
         loop {
             let room = self.inner.serve_room(&self.wish.room).await?;
             let max = self.inner.limits.rooms_per_connection;
-            self.connection.enter(&room, access, max)?;
-            let mut state = room.state.lock();
-            if self.connection.is_gone() {
-                // Its end took it out of this room already: nobody would do so again.
-                return Err(ServiceError::unavailable("this connection"));
+            self.connection.enter(&room, &self.access, max)?;
+            room.learn(&self.access.room);
+            match self.hold(&room)? {
+                Place::Held(registered) => return Ok(registered),
+                Place::Outdated => self.ask_again(&room).await?,
+                // Given up in this very moment: the next one is another room.
+                Place::GivenUp => self.connection.forget(&room),
             }
-            if let Some(last) = state.feed.as_ref().map(crate::feed::Feed::last) {
-                state.idle_since = None;
-                state.members.hold(self.connection);
-                let resets = state.resets;
-                drop(state);
-                return Ok(Registered { room, resets, last });
-            }
-            // Given up in this very moment: the next one is another room.
-            drop(state);
-            self.connection.forget(&room);
         }
+    }
+
+    fn hold(&self, room: &Arc<RoomHub>) -> Result<Place, ServiceError> {
+        let mut state = room.state.lock();
+        if self.connection.is_gone() {
+            // Its end took it out of this room already: nobody would do so again.
+            return Err(ServiceError::unavailable("this connection"));
+        }
+        let Some(last) = state.feed.as_ref().map(crate::feed::Feed::last) else {
+            return Ok(Place::GivenUp);
+        };
+        if self.is_outdated(&state) {
+            return Ok(Place::Outdated);
+        }
+        state.idle_since = None;
+        state.members.hold(self.connection);
+        Ok(Place::Held(Registered {
+            room: Arc::clone(room),
+            resets: state.resets,
+            last,
+        }))
     }
 
     /// Answers whether the join is over; otherwise more came than could be held, or the log was
@@ -186,13 +190,9 @@ impl Joining<'_> {
         };
         let position = match recovered {
             Some(position) => position,
-            None => {
-                let (history, last) = (self.wish.history, registered.last);
-                self.inner
-                    .fresh(room, history, last, &mut self.missed)
-                    .await?
-            }
+            None => self.fresh_page(registered).await?,
         };
+        self.check_not_removed(&self.missed.entries)?;
         if self.missed.more {
             // Not joined yet: no events and no occupancy until a join answers without more.
             self.inner.leave_room(self.connection, room, false);
@@ -210,9 +210,64 @@ impl Joining<'_> {
             self.start_again(position, reset);
             return Ok(false);
         };
+        self.check_not_removed(&above)?;
         tell(self.result(&state, position));
         self.go_live(&mut state, &above, position);
         Ok(true)
+    }
+
+    /// Whether somebody may have been removed from the room without this join seeing it: by an entry
+    /// that was delivered, or lies below where the room began to be served, since the directory was
+    /// asked. An open room hides nothing.
+    fn is_outdated(&self, state: &RoomState) -> bool {
+        let Room { kind, version, .. } = self.access.room;
+        kind != RoomKind::Open && (state.since > self.asked || state.removals > version)
+    }
+
+    async fn ask_again(&mut self, room: &Arc<RoomHub>) -> Result<(), ServiceError> {
+        self.asked = Instant::now();
+        match self.inner.enter(self.connection, &self.wish.room).await {
+            Ok(access) => {
+                self.access = access;
+                Ok(())
+            }
+            Err(error) => {
+                self.inner.leave_room(self.connection, room, false);
+                Err(error)
+            }
+        }
+    }
+
+    async fn fresh_page(&mut self, registered: &Registered) -> Result<Position, ServiceError> {
+        let (room, history) = (&registered.room, self.wish.history);
+        let last = registered.last;
+        let page = self.inner.fresh(room, history, last, &mut self.missed);
+        let position = page.await?;
+        if self.access.room.kind != RoomKind::Open && position.seq > last.seq {
+            // The log is ahead of this node: what it has may lie behind the entry that removed him.
+            self.access = self.inner.enter(self.connection, &self.wish.room).await?;
+        }
+        Ok(position)
+    }
+
+    /// Whoever was removed while he was on his way in is told nothing of it.
+    fn check_not_removed(&self, entries: &[Arc<Delivery>]) -> Result<(), ServiceError> {
+        let Room { kind, version, .. } = self.access.room;
+        let removes = |entry: &Entry| match &entry.body {
+            EntryBody::RoomUpdated(change) if change.version > version => {
+                change.members_removed.contains(&self.connection.user)
+            }
+            _ => false,
+        };
+        let mut entries = entries.iter().filter_map(|delivery| delivery.entry());
+        if !entries.any(|entry| removes(entry)) {
+            return Ok(());
+        }
+        Err(match kind {
+            // He may come back at once.
+            RoomKind::Open => ServiceError::unavailable("this room"),
+            RoomKind::Private | RoomKind::Direct => permission::no_room(),
+        })
     }
 
     /// What was told so far counts only while the log has it.
@@ -261,7 +316,7 @@ impl Joining<'_> {
                 .roster
                 .shown_with(&self.connection.user, self.inner.clock.now_ms())
         };
-        let room = self.facts.clone();
+        let room = self.access.room.clone();
         JoinResult {
             room,
             position,

@@ -110,6 +110,27 @@ impl Members {
         Some(member.present)
     }
 
+    /// Takes out the joined connections of users of whom `is_out` says so. Those that catch up find
+    /// out for themselves, in what they missed.
+    pub(super) fn expel(
+        &mut self,
+        is_out: impl Fn(&Connection) -> bool,
+    ) -> Vec<(Arc<Connection>, bool)> {
+        let is_live = |member: &&Member| matches!(member.standing, Standing::Live { .. });
+        let live = self.members.iter().filter(is_live);
+        let out = live.filter(|member| is_out(&member.connection));
+        let out: Vec<_> = out.map(|member| Arc::clone(&member.connection)).collect();
+        let take = |connection: Arc<Connection>| {
+            let present = self.remove(connection.id)?;
+            Some((connection, present))
+        };
+        out.into_iter().filter_map(take).collect()
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.members.iter().map(|member| &member.connection)
+    }
+
     /// Hands entries to every connection: to those that catch up by holding them. Answers how
     /// many frames were queued.
     pub(super) fn deliver(&mut self, entries: &[Arc<Delivery>], hold_max: usize) -> u64 {

@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use crate::directory::{DirectoryError, Membership};
 use crate::event::Event;
-use crate::ids::{RoomId, UserId};
+use crate::ids::{InstanceId, RoomId, UserId};
+use crate::room::Access;
 use crate::service::Inner;
+use crate::service::connection::Connection;
+use crate::service::housekeeping::Timer;
 use crate::service::own_rooms::RoomNews;
+use crate::service::room::RoomHub;
 use crate::service::users::{Look, UserHub};
 use crate::signal::Signal;
 
@@ -20,17 +24,29 @@ use crate::signal::Signal;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two reads that fail. Every user of the node asks: longer than for a room.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long the entry that removes a user may take to come after the directory has removed him.
+const EXPEL_AFTER: Duration = Duration::from_secs(5);
 /// Users whose versions are asked for at once.
 const VERSIONS_BATCH: usize = 256;
 
 impl Inner {
     /// Something arrived on a user's topic.
-    pub(super) fn take_user_signal(self: &Arc<Self>, user: &UserId, signal: Signal) {
+    pub(super) fn take_user_signal(
+        self: &Arc<Self>,
+        user: &UserId,
+        origin: InstanceId,
+        signal: Signal,
+    ) {
         let Some(hub) = self.users.find(user) else {
             return;
         };
         match signal {
-            Signal::Membership(room) => self.look_at(&hub, Look::One(room)),
+            // What this node did itself it has looked at already.
+            Signal::Membership(_) if origin == self.instance => {}
+            Signal::Membership(room) => {
+                self.known.forget(&room);
+                self.look_at(&hub, Look::One(room));
+            }
             Signal::Unknown(_) => {
                 self.metrics.unknown_kinds.inc();
             }
@@ -88,6 +104,25 @@ impl Inner {
         }
     }
 
+    /// A user has become a member by coming to a room here.
+    pub(super) fn learn_membership(self: &Arc<Self>, connection: &Connection, access: &Access) {
+        let Some((hub, role)) = self.users.find(&connection.user).zip(access.role) else {
+            return;
+        };
+        let membership = Membership {
+            room: access.room.clone(),
+            role,
+            // Of an earlier membership there may be one: whoever counts reads it.
+            marker: None,
+        };
+        let mut own = hub.own_rooms();
+        let news = own.rooms.learn(membership, self.limits.memberships_max);
+        let others = own.connections.iter();
+        // This one learns it from the answer to what it asked.
+        let others = others.filter(|other| other.id != connection.id).cloned();
+        self.tell_news(&hub, &others.collect::<Vec<_>>(), news.as_slice(), false);
+    }
+
     async fn read_all(self: &Arc<Self>, hub: &Arc<UserHub>) -> Result<(), DirectoryError> {
         let max = self.limits.memberships_max;
         let learned = hub.learned();
@@ -103,8 +138,10 @@ impl Inner {
             return Ok(());
         }
         let first = !own.rooms.is_known();
+        let rooms = read.rooms.clone();
         let news = own.rooms.take_all(read, max);
         self.tell_news(hub, &own.connections, &news, first);
+        self.tell_back_again(&own.connections, &rooms);
         drop(own);
         hub.is_known_now();
         Ok(())
@@ -137,9 +174,10 @@ impl Inner {
         let (news, all) = if is_late {
             (None, true)
         } else {
-            own.rooms.take_one(room, membership, version, max)
+            own.rooms.take_one(room, membership.clone(), version, max)
         };
         self.tell_news(hub, &own.connections, news.as_slice(), false);
+        self.tell_back_again(&own.connections, membership.as_slice());
         drop(own);
         if all {
             self.look_at(hub, Look::All);
@@ -152,7 +190,7 @@ impl Inner {
     fn tell_news(
         self: &Arc<Self>,
         hub: &Arc<UserHub>,
-        connections: &[Arc<super::connection::Connection>],
+        connections: &[Arc<Connection>],
         news: &[RoomNews],
         first: bool,
     ) {
@@ -161,6 +199,7 @@ impl Inner {
             return;
         }
         for news in news {
+            self.correct_joined(&hub.id, connections, news);
             let (room, event) = match news {
                 RoomNews::Added(now) => (&now.room.id, Event::RoomAdded(now.room.clone().into())),
                 RoomNews::Changed(now) => {
@@ -169,11 +208,101 @@ impl Inner {
                 RoomNews::Removed(room) => (room, Event::RoomRemoved { room: room.clone() }),
                 RoomNews::Forgotten(_) => continue,
             };
-            // Whoever has joined the room knows it from there, in order with its messages.
-            let elsewhere = connections
-                .iter()
-                .filter(|other| other.room(room).is_none() && other.identity().permits(room));
-            super::users::tell(elsewhere, event, &self.metrics);
+            let is_removal = matches!(news, RoomNews::Removed(_));
+            let is_news = |other: &&Arc<Connection>| {
+                let told = !matches!(news, RoomNews::Changed(_)) && other.take_dismissed(room);
+                // Whoever has joined the room knows it from there, in order with its messages.
+                let elsewhere = other.room(room).is_none() && other.identity().permits(room);
+                elsewhere && !(is_removal && told)
+            };
+            super::users::tell(connections.iter().filter(is_news), event, &self.metrics);
+        }
+    }
+
+    /// Whoever was removed by a room's log and is a member all the same was added again meanwhile.
+    fn tell_back_again(&self, connections: &[Arc<Connection>], rooms: &[Membership]) {
+        for membership in rooms {
+            let room = &membership.room.id;
+            let back = |other: &&Arc<Connection>| {
+                other.take_dismissed(room) && other.identity().permits(room)
+            };
+            let back: Vec<_> = connections.iter().filter(back).collect();
+            if !back.is_empty() {
+                let event = Event::RoomAdded(membership.room.clone().into());
+                super::users::tell(back.into_iter(), event, &self.metrics);
+            }
+        }
+    }
+
+    /// What the directory says of a room that connections of the user have joined. The room's log says
+    /// it too, in order with the messages, unless the node that made the change died before it did.
+    fn correct_joined(&self, user: &UserId, connections: &[Arc<Connection>], news: &RoomNews) {
+        match news {
+            RoomNews::Added(now) | RoomNews::Changed(now) => {
+                for connection in connections {
+                    connection.set_role(&now.room.id, now.role, now.room.version);
+                }
+            }
+            RoomNews::Removed(room) => {
+                if connections.iter().any(|other| other.room(room).is_some()) {
+                    let timer = Timer::Expel(room.clone(), user.clone());
+                    self.timers.after(EXPEL_AFTER, timer);
+                }
+            }
+            RoomNews::Forgotten(_) => {}
+        }
+    }
+
+    /// The entry that removes a user from a room has had its time: if he is there and no member all
+    /// the same, he is taken out without it.
+    pub(super) async fn expel(self: &Arc<Self>, room: &RoomId, user: &UserId) {
+        let Some(hub) = self.rooms.find(room) else {
+            return;
+        };
+        match self.ask_access_now(room, user).await {
+            Ok(Some(access)) if access.role.is_some() => {}
+            Ok(_) => {
+                hub.state.lock().expel(user, &self.metrics);
+                self.follow_changes(&hub);
+            }
+            Err(_) => {
+                let timer = Timer::Expel(room.clone(), user.clone());
+                self.timers.after(EXPEL_AFTER, timer);
+            }
+        }
+    }
+
+    /// What entries that were just delivered have changed in a room is followed up: to be called
+    /// after every delivery, without the room's lock.
+    pub(super) fn follow_changes(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        let (changes, idle) = {
+            let mut state = room.state.lock();
+            let expelled = std::mem::take(&mut state.has_expelled);
+            (
+                std::mem::take(&mut state.changes),
+                expelled.then(|| state.members.is_empty()),
+            )
+        };
+        if let Some(idle) = idle {
+            self.attend(room);
+            if idle {
+                self.give_up_later(room);
+            }
+        }
+        if changes.is_empty() {
+            return;
+        }
+        self.known.forget(&room.id);
+        for change in changes {
+            let roles = change.roles.iter().map(|member| &member.user);
+            let members = change.members_added.iter().chain(&change.members_removed);
+            // As good as a signal, for those whose own was lost.
+            for hub in members
+                .chain(roles)
+                .filter_map(|user| self.users.find(user))
+            {
+                self.look_at(&hub, Look::One(room.id.clone()));
+            }
         }
     }
 

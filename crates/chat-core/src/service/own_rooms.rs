@@ -43,7 +43,7 @@ pub(super) struct OwnRooms {
     version: Option<u64>,
     /// In the order of their ids.
     rooms: Vec<OwnRoom>,
-    /// Counts what was learned past the directory: a read that began before it is of before it.
+    /// Counts what was learned without a read: one that began before it may be of before it.
     learned: u64,
 }
 
@@ -134,11 +134,17 @@ impl OwnRooms {
         (news, self.version != Some(version))
     }
 
-    /// He is no member of a room any more, as its log says. Answers whether that is news.
-    #[allow(dead_code, reason = "for entries that remove members")]
-    pub(super) fn remove(&mut self, id: &RoomId) -> bool {
+    /// He has just become a member by coming to a room here, which the directory has counted.
+    pub(super) fn learn(&mut self, membership: Membership, max: usize) -> Option<RoomNews> {
         self.learned += 1;
-        self.place(id).map(|at| self.rooms.remove(at)).is_ok()
+        let known = self.version?;
+        let id = membership.room.id.clone();
+        let news = self.put(&id, Some(membership), max);
+        if matches!(news, Some(RoomNews::Added(_))) {
+            // If more was counted, comparing finds that.
+            self.version = Some(known + 1);
+        }
+        news
     }
 
     /// A room's facts are these now. Answers whether that is news of one of his rooms.

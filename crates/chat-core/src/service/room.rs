@@ -5,22 +5,26 @@
 //!
 //! Invariant: `feed` is there exactly while the room is served, that is subscribed and in step.
 
+mod change;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use crate::entry::{Entry, EntryHeader};
+use crate::entry::{Entry, EntryBody, EntryHeader};
 use crate::event::{Delivery, Event};
 use crate::feed::{Feed, Step, Want};
 use crate::ids::{ConnectionId, RoomId, UserId};
 use crate::metrics::Metrics;
 use crate::position::Position;
+use crate::room::{Room, RoomChange};
 use crate::room_log::Page;
 use crate::service::attendance::Attendance;
 use crate::service::connection::Connection;
+use crate::service::facts::Facts;
 use crate::service::flight::Flight;
 use crate::service::members::Members;
 use crate::service::missed::Span;
@@ -33,9 +37,13 @@ use crate::signal::{Signal, Typing};
 pub(crate) struct RoomHub {
     pub(crate) id: RoomId,
     pub(super) state: Mutex<RoomState>,
+    facts: SharedFacts,
     /// Held while the room begins or ceases to be served.
     pub(super) transition: tokio::sync::Mutex<()>,
 }
+
+/// Beside the state and not in it: whoever sends asks for them, and must not wait for a delivery.
+type SharedFacts = Arc<RwLock<Option<Facts>>>;
 
 /// The limits of a room.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +69,16 @@ pub(super) enum Inbound {
 pub(super) struct RoomState {
     id: RoomId,
     config: RoomConfig,
+    facts: SharedFacts,
     pub(super) feed: Option<Feed>,
+    /// Since when it is served.
+    pub(super) since: Instant,
+    /// The newest version that removed members, of those that were delivered.
+    pub(super) removals: u64,
+    /// Changes of the room that were delivered and not followed up yet.
+    pub(super) changes: Vec<RoomChange>,
+    /// Connections were taken out, and nobody has looked yet what that means for the room.
+    pub(super) has_expelled: bool,
     /// Entries that came after the subscription and before the feed.
     early: Option<Vec<Arc<Entry>>>,
     /// Something may have been missed before the feed was there.
@@ -100,10 +117,16 @@ const EARLY_MAX: usize = 1_024;
 
 impl RoomHub {
     pub(super) fn new(id: RoomId, config: RoomConfig, budget: Arc<TailBudget>) -> Self {
+        let facts = SharedFacts::default();
         let state = RoomState {
             id: id.clone(),
             config,
+            facts: Arc::clone(&facts),
             feed: None,
+            since: Instant::now(),
+            removals: 0,
+            changes: Vec::new(),
+            has_expelled: false,
             early: None,
             early_doubt: false,
             tail: Tail::new(budget),
@@ -126,7 +149,25 @@ impl RoomHub {
         Self {
             id,
             state: Mutex::new(state),
+            facts,
             transition: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The facts, as they were read and as the log has changed them since.
+    pub(super) fn facts(&self) -> Option<Arc<Room>> {
+        self.facts
+            .read()
+            .as_ref()
+            .map(|facts| Arc::clone(facts.room()))
+    }
+
+    /// The directory said what the room is.
+    pub(super) fn learn(&self, room: &Room) {
+        let mut facts = self.facts.write();
+        match &mut *facts {
+            Some(facts) => facts.read(room),
+            none => *none = Some(Facts::new(room.clone())),
         }
     }
 }
@@ -185,6 +226,7 @@ impl RoomState {
             feed.on_entry(entry, &mut out);
         }
         self.feed = Some(feed);
+        self.since = Instant::now();
         // However long it took: whoever asked for it has the whole delay to come in.
         self.idle_since = Some(Instant::now());
         self.deliver(out, metrics);
@@ -306,21 +348,29 @@ impl RoomState {
         over && self.typists.remove(user).is_some()
     }
 
-    /// Hands entries to the members.
+    /// Hands entries to the members. One that changes the room ends a piece: whoever it removes gets
+    /// nothing of what comes behind it.
     pub(super) fn deliver(&mut self, out: Vec<Arc<Entry>>, metrics: &Metrics) {
-        if out.is_empty() {
-            return;
-        }
-        let mut deliveries = Vec::with_capacity(out.len());
+        let mut piece = Vec::with_capacity(out.len());
         for entry in out {
             self.typists.remove(&entry.actor);
-            let delivery = Delivery::new(Event::Entry(entry));
+            let delivery = Delivery::new(Event::Entry(Arc::clone(&entry)));
             self.tail.push(Arc::clone(&delivery));
-            deliveries.push(delivery);
+            piece.push(delivery);
+            if let EntryBody::RoomUpdated(change) = &entry.body {
+                self.hand_out(&mut piece, metrics);
+                self.take_change(change, metrics);
+            }
         }
-        metrics
-            .delivered
-            .inc_by(self.members.deliver(&deliveries, self.config.hold_max));
+        self.hand_out(&mut piece, metrics);
+    }
+
+    fn hand_out(&mut self, piece: &mut Vec<Arc<Delivery>>, metrics: &Metrics) {
+        if !piece.is_empty() {
+            let queued = self.members.deliver(piece, self.config.hold_max);
+            metrics.delivered.inc_by(queued);
+            piece.clear();
+        }
     }
 
     /// Tells all members something that no log keeps.

@@ -140,6 +140,7 @@ impl Inner {
         }
         state.start_feed(head, recent, &self.metrics);
         drop(state);
+        self.follow_changes(room);
         self.metrics.rooms.inc();
         self.drive(room);
         Ok(())

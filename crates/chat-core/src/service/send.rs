@@ -13,11 +13,11 @@ use crate::envelope;
 use crate::error::ServiceError;
 use crate::ids::{EntryId, MessageId, MessageKey, RoomId, UserId};
 use crate::message::{Emoji, Text};
-use crate::room::Access;
 use crate::room_log::{Appended, Idempotency, NewEntry, Precondition};
 use crate::service::allowance::{Allowance, Attempt};
 use crate::service::connection::Connection;
 use crate::service::lanes::{Done, Item};
+use crate::service::permission::{self, Action};
 use crate::service::{ChatService, Inner};
 
 /// A connection's place in a lane: answers exactly once.
@@ -291,38 +291,6 @@ impl Inner {
         })
         .await;
     }
-
-    /// What a user may do in a room; one that he cannot see does not exist.
-    pub(super) async fn access(
-        &self,
-        connection: &Connection,
-        room: &RoomId,
-    ) -> Result<Access, ServiceError> {
-        let access = self.known_access(connection, room).await?;
-        access
-            // Asked first and judged afterwards: a room that the identity forbids takes as long as one
-            // that is not there.
-            .filter(|access| access.is_visible() && connection.identity().permits(room))
-            .ok_or(ServiceError::NotFound("room"))
-    }
-
-    /// Facts that a connection's own room has are used as they are: a send asks no store.
-    async fn known_access(
-        &self,
-        connection: &Connection,
-        room: &RoomId,
-    ) -> Result<Option<Access>, ServiceError> {
-        if let Some(access) = connection.known_access(room) {
-            return Ok(Some(access));
-        }
-        self.directory
-            .access(room, &connection.user)
-            .await
-            .map_err(|error| {
-                tracing::warn!(%room, %error, "cannot ask the directory");
-                ServiceError::unavailable("the directory")
-            })
-    }
 }
 
 impl ChatService {
@@ -331,11 +299,9 @@ impl ChatService {
     /// # Errors
     /// [`ServiceError`], like the command.
     pub async fn send(&self, user: &UserId, message: SendMessage) -> Result<Sent, ServiceError> {
-        let access = self.inner.directory.access(&message.room, user).await;
-        let access = access.map_err(|_| ServiceError::unavailable("the directory"))?;
-        let access = access
-            .filter(Access::is_visible)
-            .ok_or(ServiceError::NotFound("room"))?;
+        let access = self.inner.ask_access(&message.room, user).await?;
+        let access = access.ok_or_else(permission::no_room)?;
+        permission::check(Action::Say, access.room.kind, access.role, false)?;
         let attempt = Attempt {
             user,
             access: &access,
@@ -344,10 +310,10 @@ impl ChatService {
             is_message: true,
         };
         let allowance = self.inner.check_change(attempt).await?;
+        let mut change = Change::send(message);
+        self.inner.find_mentions(&mut change).await;
         let (done, outcome) = oneshot::channel();
-        self.inner
-            .append(user, Change::send(message), Done::Caller(done))
-            .await;
+        self.inner.append(user, change, Done::Caller(done)).await;
         let outcome = outcome
             .await
             .map_err(|_| ServiceError::unavailable("this node"))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::answer::{Answer, Who};
 use crate::command::{Command, Hello};
+use crate::directory::RoomEdit;
 use crate::error::ServiceError;
 use crate::event::Part;
 use crate::ids::{ConnectionId, RoomId, UserId};
@@ -13,9 +14,11 @@ use crate::presence::Occupant;
 use crate::room_log::PageFrom;
 use crate::service::Inner;
 use crate::service::allowance::Attempt;
+use crate::service::chat_rooms::Wanted;
 use crate::service::connection::Connection;
 use crate::service::join::Wish;
 use crate::service::lanes::Done;
+use crate::service::permission::{self, Action, Verdict};
 use crate::service::send::{Change, Kind, Ticket};
 use crate::signal::{Signal, Typing};
 use crate::topic::Topic;
@@ -189,10 +192,58 @@ impl Inner {
             Command::Ping => Ok(Some(Answer::Pong {
                 now_ms: self.clock.now_ms(),
             })),
-            later => Err(ServiceError::Unsupported(later.op())),
+            of_rooms => self.room_command(connection, id, of_rooms).await,
         };
         if let Some(result) = result.transpose() {
             connection.answer(id, result);
+        }
+    }
+
+    /// What makes or changes rooms.
+    async fn room_command(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        command: Command,
+    ) -> Result<Option<Answer>, ServiceError> {
+        match command {
+            Command::CreateRoom {
+                room,
+                kind,
+                name,
+                members,
+                key,
+            } => {
+                let wanted = Wanted {
+                    room,
+                    kind,
+                    name,
+                    members,
+                    key,
+                };
+                self.create_room(connection, wanted).await.map(Some)
+            }
+            Command::UpdateRoom {
+                room,
+                name,
+                topic,
+                slow_mode_s,
+            } => {
+                let edit = RoomEdit {
+                    name,
+                    topic,
+                    slow_mode_s,
+                    ..RoomEdit::default()
+                };
+                self.update_room(connection, id, &room, edit).await
+            }
+            Command::AddMembers { room, users, role } => {
+                self.add_members(connection, id, &room, users, role).await
+            }
+            Command::RemoveMembers { room, users } => {
+                self.remove_members(connection, id, &room, users).await
+            }
+            later => Err(ServiceError::Unsupported(later.op())),
         }
     }
 
@@ -205,9 +256,11 @@ impl Inner {
         kind: Kind,
         make: impl FnOnce(bool) -> Change,
     ) -> Result<Option<Answer>, ServiceError> {
-        let access = self.access(connection, room).await?;
-        let moderates = connection.identity().admin || access.may_moderate();
-        let change = make(moderates);
+        let access = self.permit(connection, room, Action::Say).await?;
+        let (room_kind, role, admin) = (access.room.kind, access.role, connection.identity().admin);
+        let moderates = permission::verdict(Action::Moderate, room_kind, role, admin);
+        let moderates = moderates == Verdict::Allowed;
+        let mut change = make(moderates);
         let attempt = Attempt {
             user: &connection.user,
             access: &access,
@@ -216,6 +269,7 @@ impl Inner {
             is_message: matches!(kind, Kind::Sent),
         };
         let allowance = self.check_change(attempt).await?;
+        self.find_mentions(&mut change).await;
         let done = Done::Connection(Ticket::new(connection, id, kind, allowance));
         self.append(&connection.user, change, done).await;
         Ok(None)

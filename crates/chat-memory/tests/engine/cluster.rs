@@ -22,6 +22,7 @@ pub(crate) struct Node {
 /// All of them, and the log as it is.
 pub(crate) struct Cluster {
     pub(crate) log: MemoryRoomLog,
+    pub(crate) directory: MemoryDirectory,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -38,7 +39,7 @@ impl Cluster {
             MemoryRoomLog::new(config.clone(), Arc::clone(&clock))
         };
         let presence = MemoryPresence::new(config.clone(), Arc::clone(&clock));
-        let directory = Arc::new(MemoryDirectory::new(config, Arc::clone(&clock)));
+        let directory = MemoryDirectory::new(config, Arc::clone(&clock));
         let node = |number| {
             let instance = InstanceId::random();
             let link = Arc::new(FaultyPubSub::new(Arc::new(broker.node()), seed + number));
@@ -54,7 +55,7 @@ impl Cluster {
                 Arc::new(presence.node(instance)),
             )
             .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
-            .directory(Arc::clone(&directory) as Arc<dyn chat_core::Directory>)
+            .directory(Arc::new(directory.clone()))
             .clock(Arc::clone(&clock))
             .limits(limits.clone().without_rates())
             .instance(instance)
@@ -63,7 +64,11 @@ impl Cluster {
             Node { link, log, service }
         };
         let nodes = (0..nodes).map(node).collect();
-        Self { log, nodes }
+        Self {
+            log,
+            directory,
+            nodes,
+        }
     }
 
     pub(crate) fn set(&self, envelopes: EnvelopeFaults, log: LogFaults) {

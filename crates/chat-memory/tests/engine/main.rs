@@ -12,5 +12,7 @@ mod client;
 mod cluster;
 mod failures;
 mod identities;
+mod person;
 mod properties;
 mod revocations;
+mod rooms;

@@ -1,6 +1,6 @@
 //! Which fields each command has.
 
-use chat_core::limits::PAGE_MAX;
+use chat_core::limits::{PAGE_MAX, ROOM_NAME_BYTES_MAX, SLOW_MODE_S_MAX, TOPIC_BYTES_MAX};
 use chat_core::{
     Command, Credentials, Hello, PageFrom, Role, RoomKind, SendMessage, Status, Token,
 };
@@ -8,10 +8,7 @@ use chat_core::{
 use super::take::{Taken, bad, missing};
 use crate::error::{ErrorCode, ErrorObject, clipped};
 use crate::frame::Request;
-use crate::limits::{
-    CURSOR_BYTES_MAX, ROOM_NAME_BYTES_MAX, SLOW_MODE_S_MAX, STATUS_TEXT_BYTES_MAX, TOKEN_BYTES_MAX,
-    TOPIC_BYTES_MAX,
-};
+use crate::limits::{CURSOR_BYTES_MAX, STATUS_TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
 use crate::read::{Field, Fields};
 
 pub(super) fn request(fields: &mut Fields<'_>) -> Taken<Request> {

@@ -178,6 +178,9 @@ pub struct RoomListItem {
 pub struct RoomAnswer {
     /// The room as it is now.
     pub room: Room,
+    /// What the user is in it; nothing if he is no member (any more).
+    #[serde(default)]
+    pub role: Option<Role>,
 }
 
 /// To `who`.

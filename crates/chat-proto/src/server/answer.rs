@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use chat_core::{Answer, ClientLimits, HelloAnswer, Sent, ServiceError, Who};
 
-use super::objects::{write_error, write_join_result, write_messages, write_occupants};
+use super::objects::{write_error, write_join_result, write_messages, write_occupants, write_room};
 use crate::codec::Codec;
 use crate::error::ErrorObject;
+use crate::names::role_name;
 use crate::out::{Object, Out};
 
 pub(super) fn encode(codec: Codec, id: Option<u64>, answer: &Answer) -> Bytes {
@@ -39,6 +40,10 @@ fn write(to: &mut Object<'_>, answer: &Answer) -> bool {
         }
         Answer::Who(who) => write_who(to, who),
         Answer::Refreshed { expires_at_ms } => to.optional("expires_at_ms", *expires_at_ms),
+        Answer::Room(access) => {
+            to.object("room", |to| write_room(to, &access.room));
+            to.optional("role", access.role.map(role_name));
+        }
         Answer::Pong { now_ms } => to.scalar("now_ms", now_ms),
         Answer::Done => {}
         _ => return false,

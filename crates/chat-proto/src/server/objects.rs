@@ -114,8 +114,12 @@ pub(super) fn write_error(to: &mut Object<'_>, error: &ErrorObject) {
 pub(super) fn write_room(to: &mut Object<'_>, room: &Room) {
     to.scalar("id", room.id.as_str());
     to.scalar("kind", kind_name(room.kind));
-    to.optional("name", room.name.as_deref());
-    to.optional("topic", room.topic.as_deref());
+    // An empty one was taken away.
+    to.optional("name", room.name.as_deref().filter(|name| !name.is_empty()));
+    to.optional(
+        "topic",
+        room.topic.as_deref().filter(|topic| !topic.is_empty()),
+    );
     to.scalar("slow_mode_s", &room.slow_mode_s);
     to.scalar("created_at_ms", &room.created_at_ms);
     to.scalar("version", &room.version);

@@ -1,5 +1,6 @@
 //! Clients read everything that servers write.
 
+use chat_core::Role;
 use chat_proto::received::{self, Change, JoinOutcome, ServerEvent, ServerFrame};
 use chat_proto::{Codec, ErrorCode};
 
@@ -93,6 +94,10 @@ fn answers_are_read_as_what_the_command_expects() {
         );
         assert_eq!(full.meta.as_ref().unwrap()["n"][2], 2.5);
         assert_eq!((&deleted.text, deleted.deleted), (&None, true));
+        let made: received::RoomAnswer = body("a room made", codec);
+        assert_eq!((made.room.id, made.role), (room_id(), Some(Role::Owner)));
+        let left: received::RoomAnswer = body("a room that one has left", codec);
+        assert_eq!(left.role, None);
         let _: received::Nothing = body("nothing to say", codec);
     }
 }

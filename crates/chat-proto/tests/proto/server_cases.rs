@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chat_core::{
-    Answer, ClientLimits, ConnectionId, Delivery, Emoji, EntryBody, Event, HelloAnswer, InstanceId,
-    JoinResult, Member, Meta, Notification, Page, Part, ResetReason, Role, RoomChange, RoomId,
-    Sent, ServiceError, Status, Stored, Who,
+    Access, Answer, ClientLimits, ConnectionId, Delivery, Emoji, EntryBody, Event, HelloAnswer,
+    InstanceId, JoinResult, Member, Meta, Notification, Page, Part, ResetReason, Role, RoomChange,
+    RoomId, Sent, ServiceError, Status, Stored, Who,
 };
 use uuid::Uuid;
 
@@ -56,6 +56,11 @@ fn limited() -> Answer {
         reset_at_ms: Some(AT_MS + 9_877),
         ..sent
     })
+}
+
+fn of_room(role: Option<Role>) -> Answer {
+    let room = fresh_join().room;
+    Answer::Room(Box::new(Access { room, role }))
 }
 
 fn missed() -> JoinResult {
@@ -177,6 +182,8 @@ fn answers() -> Vec<(&'static str, Said)> {
                 degraded: false,
             }),
         ),
+        ok("a room made", of_room(Some(Role::Owner))),
+        ok("a room that one has left", of_room(None)),
         ok("ping", Answer::Pong { now_ms: AT_MS }),
         ok("nothing to say", Answer::Done),
     ]

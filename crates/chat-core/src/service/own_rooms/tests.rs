@@ -89,15 +89,15 @@ fn of_more_rooms_than_are_followed_none_is_said_to_be_lost() {
 }
 
 #[test]
-fn what_the_log_said_is_no_news_when_the_directory_says_it_too() {
+fn a_room_that_he_came_to_is_known_without_asking() {
     let mut own = OwnRooms::default();
-    own.take_all(read(1, &[plain("a"), plain("b")]), 10);
-    let before = own.learned();
-    assert!(own.remove(&id("a")));
-    assert!(!own.remove(&id("a")));
-    assert_ne!(own.learned(), before, "a read under way is of before it");
-    assert_eq!(own.take_one(&id("a"), None, 2, 10), (None, true));
-    assert_eq!(own.take_all(read(2, &[plain("b")]), 10), []);
+    assert_eq!(own.learn(plain("a"), 10), None, "the first read has it");
+    assert_eq!(own.learned(), 1, "a read under way may be of before it");
+    own.take_all(read(3, &[plain("a")]), 10);
+    assert_eq!(own.learn(plain("b"), 10), Some(RoomNews::Added(plain("b"))));
+    assert_eq!(own.learn(plain("b"), 10), None);
+    assert_eq!(own.version(), Some(4));
+    assert_eq!(own.take_all(read(4, &[plain("a"), plain("b")]), 10), []);
 }
 
 #[test]

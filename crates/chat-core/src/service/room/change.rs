@@ -1,0 +1,79 @@
+//! What an entry that changes the room does to it on this node.
+//!
+//! Invariant: a member who was removed is delivered nothing behind the entry that removed him.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::RoomState;
+use crate::event::{Delivery, Event};
+use crate::ids::UserId;
+use crate::metrics::Metrics;
+use crate::room::{Role, RoomChange};
+use crate::service::connection::Connection;
+
+impl RoomState {
+    /// The room is changed from here on.
+    pub(super) fn take_change(&mut self, change: &RoomChange, metrics: &Metrics) {
+        let version = change.version;
+        if let Some(facts) = &mut *self.facts.write() {
+            facts.apply(change);
+        }
+        let added = change.members_added.iter().map(|user| (user, Role::Member));
+        let roles = change
+            .roles
+            .iter()
+            .map(|member| (&member.user, member.role));
+        // A role that somebody is added with stands in for the plain one.
+        let roles: HashMap<&UserId, Role> = added.chain(roles).collect();
+        for connection in self.members.connections() {
+            if let Some(role) = roles.get(&connection.user) {
+                connection.set_role(&self.id, *role, version);
+            }
+        }
+        if !change.members_removed.is_empty() {
+            self.removals = self.removals.max(version);
+            // Somebody who was added again since is not taken out by an entry of before.
+            let is_older = |connection: &Connection| {
+                let standing = connection.standing(&self.id);
+                standing.is_none_or(|standing| standing.version < version)
+            };
+            let is_out = |connection: &Connection| {
+                change.members_removed.contains(&connection.user) && is_older(connection)
+            };
+            let out = self.members.expel(is_out);
+            self.dismiss(out, metrics);
+        }
+        self.changes.push(change.clone());
+    }
+
+    /// A user is no member any more, though no entry says so.
+    pub(in crate::service) fn expel(&mut self, user: &UserId, metrics: &Metrics) {
+        let out = self.members.expel(|connection| connection.user == *user);
+        self.dismiss(out, metrics);
+    }
+
+    /// Tells those who were taken out, behind the last entry that they got.
+    fn dismiss(&mut self, out: Vec<(Arc<Connection>, bool)>, metrics: &Metrics) {
+        let removed = Delivery::new(Event::RoomRemoved {
+            room: self.id.clone(),
+        });
+        self.has_expelled |= !out.is_empty();
+        for (connection, present) in out {
+            if present {
+                self.attendance.leave(&connection.user, false);
+            }
+            self.typists.remove(&connection.user);
+            connection.dismiss(&self.id);
+            connection
+                .outbox
+                .push_events(std::slice::from_ref(&removed));
+            metrics.delivered.inc();
+        }
+        if self.members.is_empty() && self.idle_since.is_none() {
+            self.idle_since = Some(Instant::now());
+        }
+    }
+}
