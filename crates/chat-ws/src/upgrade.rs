@@ -46,7 +46,11 @@ pub(crate) fn upgrade(
     let upgraded = hyper::upgrade::on(&mut request);
     // Boxed, because each wrapper below would hold it more than once.
     let task = Box::pin(connect(Arc::clone(shared), upgraded, asked, place));
-    debug_assert!(std::mem::size_of_val(&*task) <= limits::TASK_BYTES_MAX);
+    debug_assert!(
+        std::mem::size_of_val(&*task) <= limits::TASK_BYTES_MAX,
+        "{}",
+        std::mem::size_of_val(&*task)
+    );
     let task = shared.cut.child_token().run_until_cancelled_owned(task);
     shared
         .tasks
@@ -200,27 +204,35 @@ async fn connect(shared: Arc<Shared>, upgraded: OnUpgrade, asked: Asked, place: 
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "client left before the upgrade"),
     };
+    let Asked {
+        codec,
+        carried,
+        held,
+    } = asked;
     // The socket itself: one that stays wrapped costs a dynamic call per read and write.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => chat(&shared, parts, asked).await,
+        Ok(parts) => chat(&shared, parts, codec, carried).await,
         Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
             // Boxed, so that connections without TLS do not carry what it needs.
-            Ok(parts) => Box::pin(chat(&shared, parts, asked)).await,
+            Ok(parts) => Box::pin(chat(&shared, parts, codec, carried)).await,
             Err(_) => debug_assert!(false, "the accept loop serves TCP and TLS only"),
         },
     }
-    drop(place);
+    drop((place, held));
 }
 
-async fn chat<S>(shared: &Shared, parts: Parts<TokioIo<S>>, asked: Asked)
-where
+async fn chat<S>(
+    shared: &Shared,
+    parts: Parts<TokioIo<S>>,
+    codec: Codec,
+    carried: Option<Box<Credentials>>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let frame_bytes_max = shared.service.limits().frame_bytes_max;
     let socket = parts.io.into_inner();
-    let wire = Wire::new(socket, parts.read_buf, asked.codec, frame_bytes_max).await;
-    connection::run(wire, &shared.service, asked.carried).await;
-    drop(asked.held);
+    let wire = Wire::new(socket, parts.read_buf, codec, frame_bytes_max).await;
+    connection::run(wire, &shared.service, carried).await;
 }
 
 #[cfg(test)]

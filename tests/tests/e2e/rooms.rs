@@ -144,12 +144,6 @@ async fn commands_that_are_not_served_yet_are_unknown(wire: Wire) {
     for (op, fields) in [
         ("read", json!({"room": "general", "seq": 1})),
         ("rooms", json!({})),
-        ("update_room", json!({"room": "general", "name": "x"})),
-        ("add_members", json!({"room": "general", "users": ["bob"]})),
-        (
-            "remove_members",
-            json!({"room": "general", "users": ["bob"]}),
-        ),
         ("presence", json!({"status": "away"})),
         ("users", json!({"users": ["bob"]})),
         ("online", json!({})),

@@ -86,7 +86,7 @@ async fn remove_while_people_talk(faults: EnvelopeFaults, announcing: bool, seed
 
 #[test]
 fn on_every_node_while_messages_flow() {
-    for seed in 0..6 {
+    for seed in 0..6_u64 {
         run(remove_while_people_talk(
             EnvelopeFaults::default(),
             seed.is_multiple_of(2),
@@ -104,7 +104,7 @@ fn also_where_the_entry_comes_late_or_has_to_be_read() {
         delay: 200,
         overflow: 50,
     };
-    for seed in 10..16 {
+    for seed in 10..16_u64 {
         run(remove_while_people_talk(
             faults,
             seed.is_multiple_of(2),
