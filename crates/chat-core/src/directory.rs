@@ -237,28 +237,19 @@ pub trait Directory: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`DirectoryError::Taken`], `Full`, `TooMany`, `Unavailable`
-    async fn create(&self, room: NewRoom) -> Result<Created> {
-        let _ = room;
-        Err(unsupported())
-    }
+    async fn create(&self, room: NewRoom) -> Result<Created>;
 
     /// Changes a room or its members.
     ///
     /// # Errors
     /// [`DirectoryError::NotFound`], `Forbidden`, `TooMany`, `Unavailable`
-    async fn edit(&self, room: &RoomId, authority: &Authority, edit: RoomEdit) -> Result<Edited> {
-        let _ = (room, authority, edit);
-        Err(unsupported())
-    }
+    async fn edit(&self, room: &RoomId, authority: &Authority, edit: RoomEdit) -> Result<Edited>;
 
     /// The roles of users in a room, in the order asked; `None` for whoever is no member.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn roles(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Option<Role>>> {
-        let _ = (room, users);
-        Err(unsupported())
-    }
+    async fn roles(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Option<Role>>>;
 
     /// A page of up to `max` members of a room.
     ///
@@ -269,38 +260,26 @@ pub trait Directory: Debug + Send + Sync + 'static {
         room: &RoomId,
         cursor: Option<String>,
         max: usize,
-    ) -> Result<MemberPage> {
-        let _ = (room, cursor, max);
-        Err(unsupported())
-    }
+    ) -> Result<MemberPage>;
 
     /// A page of up to `max` of all rooms: for export and upkeep, never for a client's command.
     ///
     /// # Errors
     /// [`DirectoryError::BadCursor`], `Unavailable`
-    async fn rooms(&self, cursor: Option<String>, max: usize) -> Result<RoomPage> {
-        let _ = (cursor, max);
-        Err(unsupported())
-    }
+    async fn rooms(&self, cursor: Option<String>, max: usize) -> Result<RoomPage>;
 
     /// Up to `max` rooms of a user.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn memberships(&self, user: &UserId, max: usize) -> Result<Memberships> {
-        let _ = (user, max);
-        Err(unsupported())
-    }
+    async fn memberships(&self, user: &UserId, max: usize) -> Result<Memberships>;
 
     /// The versions of many users' memberships, in the order asked; 0 for whoever was never a
     /// member of anything.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<u64>> {
-        let _ = users;
-        Err(unsupported())
-    }
+    async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<u64>>;
 
     /// Sets a user's marker in a room, in whose present epoch `epoch_start` is the first seq.
     /// Answers the one that is in force then.
@@ -313,50 +292,31 @@ pub trait Directory: Debug + Send + Sync + 'static {
         user: &UserId,
         marker: Marker,
         epoch_start: u64,
-    ) -> Result<Marker> {
-        let _ = (room, user, marker, epoch_start);
-        Err(unsupported())
-    }
+    ) -> Result<Marker>;
 
     /// A user's marker in a room.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn marker(&self, room: &RoomId, user: &UserId) -> Result<Option<Marker>> {
-        let _ = (room, user);
-        Err(unsupported())
-    }
+    async fn marker(&self, room: &RoomId, user: &UserId) -> Result<Option<Marker>>;
 
     /// Up to `max` markers of a room's members.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn markers(&self, room: &RoomId, max: usize) -> Result<Vec<(UserId, Marker)>> {
-        let _ = (room, max);
-        Err(unsupported())
-    }
+    async fn markers(&self, room: &RoomId, max: usize) -> Result<Vec<(UserId, Marker)>>;
 
     /// Users were seen at these times.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn seen(&self, users: &[(UserId, Millis)]) -> Result<()> {
-        let _ = users;
-        Err(unsupported())
-    }
+    async fn seen(&self, users: &[(UserId, Millis)]) -> Result<()>;
 
     /// When users were last seen, in the order asked.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]
-    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<Option<Millis>>> {
-        let _ = users;
-        Err(unsupported())
-    }
-}
-
-fn unsupported() -> DirectoryError {
-    DirectoryError::Unavailable("this directory keeps open rooms only".into())
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<Option<Millis>>>;
 }
 
 #[cfg(test)]

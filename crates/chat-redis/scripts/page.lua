@@ -27,22 +27,6 @@ else
   first, last = math.max(first, seq), math.min(last, seq)
 end
 
--- What has become of a message, if it was ever changed.
-local function overlay(at_seq, envelope)
-  local state = h[2] and call('HGET', changed, at_seq)
-  if not state then return { envelope, '', '', {} } end
-  local text = sub(state, 9, 9) == 'e' and call('HGET', changed, at_seq .. 'e') or ''
-  local reactions, i = {}, 18
-  while i <= #state do
-    local length = string.byte(state, i)
-    local emoji = sub(state, i + 1, i + length)
-    reactions[#reactions + 1] = emoji
-    reactions[#reactions + 1] = call('HGET', changed, at_seq .. 'r' .. emoji) or ''
-    i = i + 1 + length
-  end
-  return { envelope, state, text, reactions }
-end
-
 local function fetch()
   if direction == 'b' then
     return call('XREVRANGE', log, last .. '-0', first .. '-0', 'COUNT', step)
@@ -61,7 +45,7 @@ while first <= last do
     local at_seq = tonumber(string.match(entry[1], '^%d+'))
     scanned = scanned + 1 + #entry[2][2] / 1024
     if entry[2][3] == 'a' then
-      local message = overlay(at_seq, entry[2][2])
+      local message = overlay(changed, h[2], at_seq, entry[2][2])
       bytes = bytes + #message[1] + #message[3]
       for n = 2, #message[4], 2 do bytes = bytes + #message[4][n] end
       local have = #messages + have_already

@@ -15,6 +15,10 @@ pub const SCAN_PAGE: usize = 500;
 pub const PAGE_SCAN_MAX: usize = 1_000;
 /// Entries that a read script fetches at a time, so that the byte limit is noticed in time.
 pub const READ_STEP: usize = 64;
+/// Stream entries that counting what is unread fetches at a time: most people are not far behind.
+pub const UNREAD_STEP: usize = 32;
+/// Rooms that one pipeline counts: each may take 1 ms of Redis, and the command timeout is for all.
+pub const UNREAD_ROOMS: usize = 100;
 /// How long after its timeout an append still waits for the answer that the store gave in time.
 pub const APPEND_MARGIN: Duration = Duration::from_millis(250);
 /// How long a checkout waits before it tries again while Redis is away: at most (full jitter).

@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use chat_core::limits::READ_ENTRIES_MAX;
 use chat_core::{
     AppendCall, AppendError, Appended, Epoch, Head, Message, MessageId, Page, PageFrom, Reach,
-    ReadAfter, ReadError, RoomId, RoomLog,
+    ReadAfter, ReadError, RoomId, RoomLog, Unread, UserId,
 };
 use redis::{Cmd, Pipeline, Value};
 
 use crate::config::RedisConfig;
 use crate::error::{ConfigError, LinkError};
-use crate::limits::PIPELINE_CHUNK;
+use crate::limits::{PIPELINE_CHUNK, UNREAD_ROOMS};
 use crate::pubsub::RedisPubSub;
 use crate::script;
 use crate::shared::Shared;
@@ -27,9 +27,11 @@ mod append;
 mod overlay;
 mod page;
 mod read;
+mod unread;
 mod value;
 
 use read::{HeadAnswer, head_of};
+use unread::Count;
 
 /// The logs of all rooms.
 #[derive(Debug)]
@@ -88,6 +90,28 @@ impl RedisRoomLog {
             };
         }
         Err(ReadError::Unavailable("the head is lost".to_owned()))
+    }
+
+    /// Counts on in those rooms that are not done.
+    async fn count_on(&self, counts: &mut [Count<'_>]) -> Result<(), ReadError> {
+        let mut pipe = Pipeline::with_capacity(counts.len());
+        for count in counts.iter().filter(|count| !count.done) {
+            pipe.add_command(count.next_call(&self.shared));
+        }
+        let answers = self.shared.others.run(&mut pipe).await;
+        let undone = counts.iter_mut().filter(|count| !count.done);
+        for (count, answer) in undone.zip(answers.map_err(unavailable)?) {
+            let answer = answer.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+            match read::head_answer(answer)? {
+                HeadAnswer::Found(values) => count.take(values)?,
+                HeadAnswer::NoLog => count.done = true,
+                HeadAnswer::HeadLost => {
+                    count.lose_head()?;
+                    self.open_or_ask(count.room, false).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn heads_by(&self, mut pipe: Pipeline) -> Result<Vec<Option<Head>>, ReadError> {
@@ -177,6 +201,21 @@ impl RoomLog for RedisRoomLog {
         };
         let found = page::messages(room, values)?;
         Ok(found.messages.into_iter().find(|message| message.id == id))
+    }
+
+    async fn unread(
+        &self,
+        user: &UserId,
+        rooms: &[(RoomId, u64)],
+    ) -> Result<Vec<Unread>, ReadError> {
+        let mut counts: Vec<Count<'_>> = rooms.iter().map(|room| Count::new(user, room)).collect();
+        for counts in counts.chunks_mut(UNREAD_ROOMS) {
+            // Each round looks at a bounded number of entries, and there are at most `log_max`.
+            while counts.iter().any(|count| !count.done) {
+                self.count_on(counts).await?;
+            }
+        }
+        Ok(counts.into_iter().map(Count::finish).collect())
     }
 
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Option<Head>>, ReadError> {

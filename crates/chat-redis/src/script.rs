@@ -37,7 +37,8 @@ scripts! {
     APPEND = "stream.lua" "append.lua";
     OPEN = "stream.lua" "open.lua";
     READ = "read.lua";
-    PAGE = "page.lua";
+    PAGE = "overlay.lua" "page.lua";
+    UNREAD = "overlay.lua" "unread.lua";
     SET_EPOCH = "set_epoch.lua";
     JOIN = "join.lua";
     LEAVE = "leave.lua";
