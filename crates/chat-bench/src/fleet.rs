@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::client::{Client, Desk, Orders};
 use crate::clock::Clock;
 use crate::counters::{Count, Counters};
-use crate::limits::LOOK;
+use crate::limits::{LOOK, STOPPED};
 use crate::plan::{Plan, Seat};
 use crate::tally::Tally;
 
@@ -145,9 +145,22 @@ impl Fleet {
     /// A thread has ended.
     pub(crate) fn drain(&mut self, limit: Duration) -> anyhow::Result<bool> {
         let hearers = u64::from(self.plan.hearers());
-        self.wait(limit, |totals| {
+        let is_settled = |totals: &Totals| {
             totals.answered >= totals.published && totals.delivered >= totals.acked * hearers
-        })
+        };
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if !self.wait(left, is_settled)? {
+                return Ok(false);
+            }
+            // A publisher that has not read the order to stop may send one more.
+            let published = self.totals().published;
+            self.run_for(STOPPED)?;
+            if self.totals().published == published {
+                return Ok(true);
+            }
+        }
     }
 
     /// Waits until something is so. Answers whether it came to pass.

@@ -33,3 +33,5 @@ pub(crate) const WRITE_BYTES_MAX: usize = 256 * 1024;
 pub(crate) const LATENCY_NS_MAX: u64 = 600_000_000_000;
 /// How often the coordinator looks at the counters while it waits for something to be complete.
 pub(crate) const LOOK: Duration = Duration::from_millis(5);
+/// By then every publisher has read the order to stop, on a busy machine too.
+pub(crate) const STOPPED: Duration = Duration::from_millis(100);
