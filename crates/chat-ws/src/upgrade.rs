@@ -8,10 +8,9 @@ use chat_core::{Credentials, ServiceError, UserId};
 use chat_proto::{Codec, ErrorCode, ErrorObject};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use hyper::upgrade::{OnUpgrade, Parts};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
@@ -211,24 +210,28 @@ async fn connect(shared: Arc<Shared>, upgraded: OnUpgrade, asked: Asked, place: 
     } = asked;
     // The socket itself: one that stays wrapped costs a dynamic call per read and write.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => chat(&shared, parts, codec, carried).await,
-        Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
-            // Boxed, so that connections without TLS do not carry what it needs.
-            Ok(parts) => Box::pin(chat(&shared, parts, codec, carried)).await,
-            Err(_) => debug_assert!(false, "the accept loop serves TCP and TLS only"),
-        },
+        Ok(parts) => {
+            // Here and not in a function of its own, whose future would hold all of it twice.
+            let frame_bytes_max = shared.service.limits().frame_bytes_max;
+            let socket = parts.io.into_inner();
+            let wire = Wire::new(socket, parts.read_buf, codec, frame_bytes_max).await;
+            connection::run(wire, &shared.service, carried).await;
+        }
+        // Boxed, so that connections without TLS do not carry what it needs.
+        Err(upgraded) => Box::pin(connect_tls(&shared, upgraded, codec, carried)).await,
     }
     drop((place, held));
 }
 
-async fn chat<S>(
+async fn connect_tls(
     shared: &Shared,
-    parts: Parts<TokioIo<S>>,
+    upgraded: Upgraded,
     codec: Codec,
     carried: Option<Box<Credentials>>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
+        return debug_assert!(false, "the accept loop serves TCP and TLS only");
+    };
     let frame_bytes_max = shared.service.limits().frame_bytes_max;
     let socket = parts.io.into_inner();
     let wire = Wire::new(socket, parts.read_buf, codec, frame_bytes_max).await;

@@ -7,7 +7,7 @@
 //! - `hello`, `upgrade`: coming in · `rooms`, `messages`, `history`, `presence`: being there
 //! - `tls`: behind it · `tokens`: who may come in, for how long, and where to
 //! - `resume`: coming back · `going`: a server that goes
-//! - `bad_input`, `bad_fields`, `slow`, `crowds`: clients that misbehave
+//! - `bad_input`, `bad_fields`, `reflection`, `slow`, `crowds`: clients that misbehave
 
 mod client;
 mod start;
@@ -22,6 +22,7 @@ mod history;
 mod members;
 mod messages;
 mod presence;
+mod reflection;
 mod resume;
 mod rooms;
 mod slow;

@@ -7,8 +7,8 @@ use axum::response::Response;
 use chat_proto::ErrorCode;
 use serde_json::{Value, json};
 
-/// Most characters of a request's path that an error repeats.
-const PATH_CHARS_SHOWN: usize = 100;
+/// Most characters of a request that an error repeats.
+const CHARS_SHOWN: usize = 100;
 
 /// An answer that describes this moment, so nobody may keep it.
 pub(super) fn fresh(
@@ -40,6 +40,7 @@ pub(super) fn not_found(path: &str) -> Response {
 
 /// The router adds the `Allow` header that says which methods there are.
 pub(super) fn method_not_allowed(method: &Method, path: &str) -> Response {
+    let method = shown(method.as_str());
     let message = format!("{} cannot be asked with {method}", shown(path));
     error(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -48,6 +49,6 @@ pub(super) fn method_not_allowed(method: &Method, path: &str) -> Response {
     )
 }
 
-fn shown(path: &str) -> String {
-    path.chars().take(PATH_CHARS_SHOWN).collect()
+fn shown(input: &str) -> String {
+    input.chars().take(CHARS_SHOWN).collect()
 }
