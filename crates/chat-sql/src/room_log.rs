@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chat_core::limits::READ_ENTRIES_MAX;
 use chat_core::{
-    AppendCall, AppendError, Appended, Epoch, Head, Message, MessageId, Page, PageFrom, Reach,
-    ReadAfter, ReadError, RoomId, RoomLog,
+    AppendCall, AppendError, Appended, Digest, Epoch, Head, Message, MessageId, Page, PageFrom,
+    Reach, ReadAfter, ReadError, RoomId, RoomLog, Unread, UserId,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ mod plan;
 mod read;
 mod statements;
 mod transaction;
+mod unread;
 mod writer;
 
 use append::Queues;
@@ -116,6 +117,18 @@ impl RoomLog for SqlRoomLog {
 
     async fn message(&self, room: &RoomId, id: MessageId) -> Result<Option<Message>, ReadError> {
         read::one(&self.db, room, id).await
+    }
+
+    async fn digests(&self, room: &RoomId, max: usize) -> Result<Vec<Digest>, ReadError> {
+        unread::digests(&self.db, room, max).await
+    }
+
+    async fn unread(
+        &self,
+        user: &UserId,
+        rooms: &[(RoomId, u64)],
+    ) -> Result<Vec<Unread>, ReadError> {
+        unread::unread(&self.db, user, rooms).await
     }
 
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Option<Head>>, ReadError> {

@@ -88,11 +88,19 @@ impl Statement {
     /// One over rows with these columns, in the order in which [`Rows`] is filled. Its own parameters
     /// come behind the rows.
     pub(crate) fn over(columns: &[Column], text: &str) -> Self {
+        Self::over_differing(columns, text, text)
+    }
+
+    /// The same with a text for each.
+    pub(crate) fn over_differing(columns: &[Column], sqlite: &str, postgres: &str) -> Self {
         let names = columns.iter().map(|(name, _)| *name).collect::<Vec<_>>();
         let names = names.join(", ");
         let has_blob = columns.iter().any(|(_, kind)| *kind == Type::Blob);
-        let sqlite = format!("WITH given ({names}) AS ({}) {text}", unfold_json(columns));
-        let postgres = format!("WITH given ({names}) AS ({}) {text}", unnest(columns));
+        let sqlite = format!(
+            "WITH given ({names}) AS ({}) {sqlite}",
+            unfold_json(columns)
+        );
+        let postgres = format!("WITH given ({names}) AS ({}) {postgres}", unnest(columns));
         Self {
             sqlite: number(&sqlite, 2 + usize::from(has_blob), |n| format!("${n}")).into(),
             postgres: number(&postgres, 1 + columns.len(), postgres_now).into(),

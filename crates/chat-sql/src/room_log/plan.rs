@@ -14,6 +14,9 @@ use chat_core::{
     Millis, NewEntry, Position, RoomId, Stored, Text, UserId,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What became of one entry.
 pub(super) type Outcome = Result<Appended, AppendError>;
 

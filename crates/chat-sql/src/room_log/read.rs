@@ -36,16 +36,16 @@ static AFTER: LazyLock<Statement> = LazyLock::new(|| {
 });
 
 /// One message with its reactions, a JSON array of pairs.
-fn message_columns(reactions: &str) -> String {
+pub(super) fn message_columns(reactions: &str) -> String {
     format!(
         "m.seq, m.entry, m.author, m.text, m.sent_ms, m.edited_ms, m.reply_seq, m.reply_entry,
          m.mentions, m.meta, m.changed_seq, ({reactions})"
     )
 }
 
-const REACTIONS_SQLITE: &str = "SELECT json_group_array(json_array(r.emoji, r.user_id))
+pub(super) const REACTIONS_SQLITE: &str = "SELECT json_group_array(json_array(r.emoji, r.user_id))
      FROM (SELECT emoji, user_id FROM reactions WHERE room = m.room AND seq = m.seq ORDER BY since) r";
-const REACTIONS_POSTGRES: &str =
+pub(super) const REACTIONS_POSTGRES: &str =
     "SELECT json_agg(json_build_array(r.emoji, r.user_id) ORDER BY r.since)::text
      FROM reactions r WHERE r.room = m.room AND r.seq = m.seq";
 
@@ -165,7 +165,7 @@ pub(super) async fn page(
     let mut page = Page::default();
     let mut bytes = 0;
     for row in &rows {
-        let message = message(room, row)?;
+        let message = message_at(room, row, 0)?;
         bytes += message.size_hint();
         let full = page.messages.len() == max || bytes > READ_BYTES_MAX;
         if full && !page.messages.is_empty() {
@@ -191,11 +191,15 @@ pub(super) async fn one(
         id.entry.0.cast_signed().into(),
     ];
     let rows = db.read(&MESSAGE, args).await?;
-    Ok(rows.first().map(|row| message(room, row)).transpose()?)
+    Ok(rows
+        .first()
+        .map(|row| message_at(room, row, 0))
+        .transpose()?)
 }
 
-fn message(room: &RoomId, row: &Row) -> Result<Message, Failure> {
-    let reply_to = match (row.optional_count(6)?, row.optional_int(7)?) {
+/// A message in the [`message_columns`] from `at` on.
+pub(super) fn message_at(room: &RoomId, row: &Row, at: usize) -> Result<Message, Failure> {
+    let reply_to = match (row.optional_count(at + 6)?, row.optional_int(at + 7)?) {
         (Some(seq), Some(entry)) => Some(MessageId {
             seq,
             entry: EntryId(entry.cast_unsigned()),
@@ -204,23 +208,24 @@ fn message(room: &RoomId, row: &Row) -> Result<Message, Failure> {
     };
     Ok(Message {
         id: MessageId {
-            seq: row.count(0)?,
-            entry: EntryId(row.word(1)?),
+            seq: row.count(at)?,
+            entry: EntryId(row.word(at + 1)?),
         },
         room: room.clone(),
-        from: name(row, 2, UserId::new)?,
-        text: content(row.optional_text(3)?, Text::new)?,
-        sent_at_ms: row.count(4)?,
-        edited_at_ms: row.optional_count(5)?,
+        from: name(row, at + 2, UserId::new)?,
+        text: content(row.optional_text(at + 3)?, Text::new)?,
+        sent_at_ms: row.count(at + 4)?,
+        edited_at_ms: row.optional_count(at + 5)?,
         reply_to,
-        mentions: match row.optional_text(8)? {
-            Some(json) => parse(&json)?,
-            None => Vec::new(),
-        },
-        reactions: reactions(row.optional_text(11)?)?,
-        meta: content(row.optional_text(9)?, Meta::new)?,
-        changed_seq: row.optional_count(10)?,
+        mentions: mentions(row.optional_text(at + 8)?)?,
+        reactions: reactions(row.optional_text(at + 11)?)?,
+        meta: content(row.optional_text(at + 9)?, Meta::new)?,
+        changed_seq: row.optional_count(at + 10)?,
     })
+}
+
+pub(super) fn mentions(json: Option<String>) -> Result<Vec<UserId>, Failure> {
+    json.map_or(Ok(Vec::new()), |json| parse(&json))
 }
 
 fn content<T, E>(

@@ -9,4 +9,5 @@
 mod contracts;
 mod failures;
 mod housekeeping;
+mod rates;
 mod support;
