@@ -238,6 +238,37 @@ export class ChatClient extends Emitter {
   }
 
   /**
+   * Says how present the user is here. Forgotten with the connection: say it again when it is back.
+   *
+   * @param {"online" | "away" | "busy"} status
+   * @param {string} [text]
+   * @returns {Promise<any>}
+   */
+  presence(status, text) {
+    return this.command("presence", text === undefined ? { status } : { status, text });
+  }
+
+  /**
+   * How present up to 100 users are, or when they were last seen.
+   *
+   * @param {string[]} users
+   * @returns {Promise<{users: Record<string, import("./types.js").UserPresence>, degraded?: boolean}>}
+   */
+  users(users) {
+    return this.command("users", { users });
+  }
+
+  /**
+   * Who is online, newest first: in a room, or anywhere.
+   *
+   * @param {{room?: string, cursor?: string, limit?: number}} [page]
+   * @returns {Promise<{count: number, users: string[], cursor?: string, degraded?: boolean}>}
+   */
+  online(page = {}) {
+    return this.command("online", page);
+  }
+
+  /**
    * Tells the room that the user types; dropped when there is no connection, it would be stale.
    *
    * @param {string} room

@@ -64,6 +64,12 @@
  * @property {boolean} [more] older messages exist, where the server said so
  * @property {boolean} [merge] follows a `reset` event, after which everything known is newer
  *
+ * @typedef {object} UserPresence
+ * @property {"online" | "busy" | "away" | "offline"} status
+ * @property {string} [text]
+ * @property {string[]} devices
+ * @property {number} [last_seen_at_ms] of somebody who is offline
+ *
  * @typedef {object} State
  * @property {"idle" | "connecting" | "online" | "waiting" | "closed"} state
  * @property {number} [retryAtMs] with `waiting`

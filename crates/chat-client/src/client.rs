@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_core::{
     Command, Emoji, MessageId, MessageKey, PageFrom, Position, Role, RoomId, RoomKind, SendMessage,
-    Text, Token, UserId,
+    Status, Text, Token, UserId,
 };
 use chat_proto::received::{
-    Changed, Edited, Hello, History, JoinResult, Nothing, Pong, Refreshed, RoomAnswer, Sent, Who,
+    Changed, Edited, Hello, History, JoinResult, Nothing, Online, Pong, Refreshed, RoomAnswer,
+    Sent, Users, Who,
 };
 use chat_proto::{ClientFrame, Codec, Request};
 use serde::de::DeserializeOwned;
@@ -260,6 +261,44 @@ impl Client {
             name,
             members,
             key: Some(new_key()),
+        })
+        .await
+    }
+
+    /// Says how present one is on this connection.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn presence(
+        &self,
+        status: Status,
+        text: Option<String>,
+    ) -> Result<Nothing, CommandError> {
+        self.command(Command::Presence { status, text }).await
+    }
+
+    /// How present some users are, or when they were last seen.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn users(&self, users: &[UserId]) -> Result<Users, CommandError> {
+        let users = users.to_vec();
+        self.command(Command::Users { users }).await
+    }
+
+    /// Who is online, newest first: in a room, or anywhere.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn online(
+        &self,
+        room: Option<&RoomId>,
+        cursor: Option<String>,
+    ) -> Result<Online, CommandError> {
+        self.command(Command::Online {
+            room: room.cloned(),
+            cursor,
+            limit: None,
         })
         .await
     }

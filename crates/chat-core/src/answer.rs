@@ -12,6 +12,7 @@ use crate::presence::Occupant;
 use crate::room::{Access, Room};
 use crate::room_log::{Page, Stored};
 use crate::size;
+use crate::standing::Standing;
 
 /// The answer to one command.
 #[derive(Debug, Clone)]
@@ -46,6 +47,10 @@ pub enum Answer {
     },
     /// To what makes or changes a room: how it stands, and what the user is in it.
     Room(Box<Access>),
+    /// To users.
+    Users(Users),
+    /// To online.
+    Online(Online),
     /// To ping.
     Pong {
         /// The server's time.
@@ -72,6 +77,8 @@ impl Answer {
             Self::History(page) => page.messages.iter().map(Message::size_hint).sum::<usize>() + 64,
             Self::Room(access) => size::FRAME + size::room(&access.room),
             Self::Who(who) => size::FRAME + size::occupants(&who.occupants),
+            Self::Users(users) => size::FRAME + users.size_hint(),
+            Self::Online(online) => size::FRAME + size::names(&online.users),
             Self::Sent(_) => 256,
             Self::Edited { .. }
             | Self::Changed { .. }
@@ -202,6 +209,48 @@ pub struct Who {
     pub count: u64,
     /// Some of them.
     pub occupants: Vec<Occupant>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// Presence is away: this is only what this node sees.
+    pub degraded: bool,
+}
+
+/// How users stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    /// Those who were asked for, in that order.
+    pub users: Vec<(UserId, UserPresence)>,
+    /// Presence is away: this is only what this node sees.
+    pub degraded: bool,
+}
+
+/// How present a user is, and was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPresence {
+    /// Over all nodes and devices.
+    pub standing: Standing,
+    /// When he was last seen, if he is offline and that is known.
+    pub last_seen_at_ms: Option<Millis>,
+}
+
+impl Users {
+    fn size_hint(&self) -> usize {
+        let one = |(user, one): &(UserId, UserPresence)| {
+            let devices = one.standing.devices.iter();
+            let devices: usize = devices.map(|device| device.as_str().len() + 8).sum();
+            user.as_str().len() + devices + size::optional(one.standing.text.as_deref()) + 96
+        };
+        self.users.iter().map(one).sum()
+    }
+}
+
+/// Who is online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Online {
+    /// How many.
+    pub count: u64,
+    /// Some of them, newest first.
+    pub users: Vec<UserId>,
     /// Where to go on.
     pub cursor: Option<String>,
     /// Presence is away: this is only what this node sees.

@@ -48,7 +48,9 @@ mod service;
 mod size;
 mod token_bucket;
 
-pub use answer::{Answer, ClientLimits, HelloAnswer, JoinResult, Sent, Who};
+pub use answer::{
+    Answer, ClientLimits, HelloAnswer, JoinResult, Online, Sent, UserPresence, Users, Who,
+};
 pub use authenticator::{
     AuthenticationError, Authenticator, Credentials, DevelopmentAuthenticator,
 };
@@ -87,7 +89,7 @@ pub use room_log::{
     Precondition, ReadAfter, ReadError, RoomLog, Stored, Unread,
 };
 pub use service::{BuildError, ChatService, ChatServiceBuilder, Health, Session};
-pub use signal::{Arrival, Marked, Read, Signal, Typing};
+pub use signal::{Arrival, Marked, Read, Seen, Signal, Typing};
 pub use standing::{Device, Said, Shift, Standing};
 pub use token_bucket::TokenBucket;
 pub use topic::{Topic, TopicError};

@@ -79,6 +79,8 @@ pub const RATE_ASKS_MAX: usize = 128;
 /// Revocations that are in force at once. Every node reads all of them every few seconds; who needs
 /// more exchanges the key that tokens are signed with.
 pub const REVOCATIONS_MAX: usize = 10_000;
+/// Users whose presence one command asks for.
+pub const USERS_ASKED_MAX: usize = 100;
 /// Occupants that are named in a join result.
 pub const OCCUPANTS_SHOWN: usize = 50;
 

@@ -12,7 +12,9 @@
 //!   append them in order
 //! - in: `dispatcher` takes what the broker brings, `catch_up` reads what it did not bring
 //! - `join` lets a connection in while messages flow, told what it `missed`
-//! - `presence_work`, `housekeeping`, `health`, `drain`: what goes on beside
+//! - who is there and how: `presence_work` says who is in rooms, `people_work` how the users of this
+//!   node stand (`people`, `desk`, `last_seen`), `presence_answers` what is asked
+//! - `housekeeping`, `health`, `drain`: what goes on beside
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,6 +73,12 @@ mod send;
 mod catch_up;
 mod dispatcher;
 
+mod desk;
+mod last_seen;
+mod people;
+mod people_work;
+mod presence_answers;
+
 mod drain;
 mod health;
 mod housekeeping;
@@ -84,6 +92,7 @@ use identities::Identities;
 use known::Known;
 use lanes::Lanes;
 use limiter::Limiter;
+use people_work::Standings;
 use rooms::Rooms;
 use users::Users;
 
@@ -138,6 +147,7 @@ pub(crate) struct Inner {
     known: Known,
     /// Places for changes of rooms that are made and not logged yet.
     changes: Arc<tokio::sync::Semaphore>,
+    standings: Standings,
     lanes: Lanes,
     limiter: Arc<Limiter>,
     counted: Counted,

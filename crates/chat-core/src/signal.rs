@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::Status;
 use crate::ids::{RoomId, UserId};
 use crate::message::Millis;
 
@@ -25,6 +26,9 @@ pub enum Signal {
     Read(Read),
     /// On the control topic: something was revoked or lifted. A hint: what is true is in the record.
     Revocations,
+    /// A user is more or less present than before: on a room's topic to those in it, on the user's
+    /// to the nodes that have him too, on that of all nodes if a node that died had him last.
+    Presence(Seen),
     /// A node asks its own topic whether its subscriber still hears.
     Probe(u64),
     /// Of a newer version.
@@ -71,6 +75,52 @@ pub struct Read {
     /// When.
     #[serde(rename = "a")]
     pub at_ms: Millis,
+}
+
+/// How present a user is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Who.
+    #[serde(rename = "u")]
+    pub user: UserId,
+    /// How present.
+    #[serde(rename = "s", with = "status")]
+    pub status: Status,
+    /// In his own words.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// When he was last seen, if he is offline.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at_ms: Option<Millis>,
+    /// Since when, in the store's time.
+    #[serde(rename = "a")]
+    pub at_ms: Millis,
+}
+
+/// A status as a number: how present it is, so that one of a newer version between two of these can
+/// still be read.
+mod status {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Status;
+
+    pub(super) fn serialize<S: Serializer>(status: &Status, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(match status {
+            Status::Offline => 0,
+            Status::Away => 10,
+            Status::Busy => 20,
+            Status::Online => 30,
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
+        Ok(match u8::deserialize(from)? {
+            0 => Status::Offline,
+            1..20 => Status::Away,
+            20..30 => Status::Busy,
+            _ => Status::Online,
+        })
+    }
 }
 
 /// Somebody who types, or stopped.

@@ -21,6 +21,7 @@ mod hello;
 mod history;
 mod members;
 mod messages;
+mod people;
 mod presence;
 mod reflection;
 mod resume;

@@ -1,6 +1,7 @@
 //! What happens to people when a node dies, stands still, comes too early or is replaced.
 
 mod crowd;
+mod people;
 mod revocation;
 mod sweeper;
 

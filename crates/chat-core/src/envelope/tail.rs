@@ -31,6 +31,7 @@ mod kind {
     pub(super) const MEMBERSHIP: u8 = 68;
     pub(super) const MARKED: u8 = 69;
     pub(super) const READ: u8 = 70;
+    pub(super) const PRESENCE: u8 = 71;
 }
 
 /// The tail as it is on the wire.
@@ -124,6 +125,7 @@ impl Tail<'_> {
             Signal::Membership(room) => (kind::MEMBERSHIP, to_map(room)),
             Signal::Marked(marked) => (kind::MARKED, to_map(marked)),
             Signal::Read(read) => (kind::READ, to_map(read)),
+            Signal::Presence(seen) => (kind::PRESENCE, to_map(seen)),
             Signal::Unknown(kind) => (*kind, Vec::new()),
         };
         let topic = topic.to_string().into();
@@ -207,6 +209,7 @@ impl Tail<'_> {
             kind::MEMBERSHIP => from_map(&self.body).map(Signal::Membership),
             kind::MARKED => from_map(&self.body).map(Signal::Marked),
             kind::READ => from_map(&self.body).map(Signal::Read),
+            kind::PRESENCE => from_map(&self.body).map(Signal::Presence),
             kind => Ok(Signal::Unknown(kind)),
         };
         known.unwrap_or(Signal::Unknown(self.kind))

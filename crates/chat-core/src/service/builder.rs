@@ -26,6 +26,7 @@ use crate::service::identities::Identities;
 use crate::service::known::Known;
 use crate::service::lanes::{Lanes, Unannounced};
 use crate::service::limiter::{self, Limiter};
+use crate::service::people_work::{self, Standings};
 use crate::service::rooms::Rooms;
 use crate::service::users::Users;
 use crate::service::{
@@ -182,6 +183,7 @@ impl ChatServiceBuilder {
             users: Users::default(),
             known: Known::default(),
             changes: Arc::new(tokio::sync::Semaphore::new(ROOM_CHANGES_MAX)),
+            standings: Standings::default(),
             limits: self.limits,
             pubsub: self.pubsub,
             presence: self.presence,
@@ -233,9 +235,12 @@ fn start_upkeep(inner: &Arc<Inner>) {
     inner.spawn(housekeeping::tell_each_second(Arc::clone(inner)));
     inner.spawn(housekeeping::keep_lease(Arc::clone(inner)));
     inner.spawn(identities::end_identities(Arc::clone(inner)));
+    inner.spawn(people_work::say_all(Arc::clone(inner)));
+    inner.spawn(people_work::tell_all(Arc::clone(inner)));
+    inner.spawn(people_work::write_last_seen(Arc::clone(inner)));
+    inner.spawn(revocations::follow_control(Arc::clone(inner)));
     if inner.revocations.is_some() {
         inner.spawn(revocations::keep_reading(Arc::clone(inner)));
-        inner.spawn(revocations::follow_control(Arc::clone(inner)));
     }
 }
 

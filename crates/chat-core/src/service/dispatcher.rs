@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use crate::envelope::{self, Envelope};
 use crate::event::Part;
-use crate::ids::RoomId;
+use crate::ids::{InstanceId, RoomId};
 use crate::pubsub::{EventStream, PubSubEvent, Publication};
 use crate::service::Inner;
 use crate::service::housekeeping::Timer;
 use crate::service::known::KNOWN_FOR;
 use crate::service::room::{Inbound, RoomHub};
-use crate::signal::Signal;
+use crate::signal::{Seen, Signal};
 use crate::topic::Topic;
 
 /// Events that are taken from the broker at once: what arrived together is delivered together,
@@ -110,6 +110,8 @@ pub(super) async fn run(inner: Arc<Inner>, mut events: EventStream) {
                 PubSubEvent::Restored => inner.restored(),
             }
         }
+        // Before the rooms are told that these have left.
+        inner.note_ended(round.ended);
         for (room, inbound) in round.rooms {
             inner.hand_over(&room, inbound);
         }
@@ -122,6 +124,8 @@ pub(super) async fn run(inner: Arc<Inner>, mut events: EventStream) {
 #[derive(Default)]
 struct Round {
     rooms: Vec<(Arc<RoomHub>, Vec<Inbound>)>,
+    /// Users who were ended with the node that had them.
+    ended: Vec<Seen>,
     places: HashMap<RoomId, usize>,
 }
 
@@ -162,6 +166,13 @@ impl Inner {
             }
         };
         let room = match (topic, envelope) {
+            (
+                topic,
+                Envelope::Signal {
+                    origin,
+                    signal: Signal::Presence(seen),
+                },
+            ) => return self.take_presence(topic, origin, seen, round),
             (Topic::Room(room), envelope) => (room, envelope),
             (Topic::User(user), Envelope::Signal { origin, signal }) => {
                 return self.take_user_signal(&user, origin, signal);
@@ -182,6 +193,16 @@ impl Inner {
             Envelope::Signal { signal, .. } => Inbound::Signal(signal),
         };
         round.add(self, &room, inbound);
+    }
+
+    fn take_presence(&self, topic: Topic, origin: InstanceId, seen: Seen, round: &mut Round) {
+        match topic {
+            Topic::Room(room) => self.note_presence(room, seen),
+            // What this node said itself it has told its rooms.
+            Topic::User(_) if origin != self.instance => self.hear_presence(&seen),
+            Topic::Control => round.ended.push(seen),
+            Topic::User(_) | Topic::Node(_) => {}
+        }
     }
 
     fn hand_over(self: &Arc<Self>, room: &Arc<RoomHub>, inbound: Vec<Inbound>) {
@@ -241,6 +262,7 @@ impl Inner {
             for room in &rooms {
                 inner.correct_attendance(room).await;
             }
+            inner.correct_users().await;
             // Whoever died during the cut is swept by then; before it, rosters would flicker.
             tokio::time::sleep(inner.limits.node_ttl).await;
             for room in rooms {

@@ -32,6 +32,7 @@ impl Inner {
         id: Option<u64>,
         hello: Hello,
     ) {
+        self.come_online(connection, hello.device);
         // Events of rooms that are joined already wait behind the answer.
         connection.outbox.cork();
         let identity = connection.identity();

@@ -29,6 +29,10 @@ pub(super) enum Timer {
     EndGrace(Arc<RoomHub>, UserId, u64),
     /// A typist's time is over.
     StopTyping(Arc<RoomHub>, UserId),
+    /// The grace of a user's lost connection is over.
+    EndUserGrace(UserId, u64),
+    /// A user's next change of status may be told.
+    SayUser(UserId),
     /// Nobody has needed a room for a while.
     Unsubscribe(Arc<RoomHub>),
     /// A user was removed from a room, and its log may not have said so.
@@ -97,6 +101,8 @@ impl Inner {
                 room.state.lock().attendance.end_grace(&user, grace);
                 self.attend(&room);
             }
+            Timer::EndUserGrace(user, grace) => self.end_user_grace(&user, grace),
+            Timer::SayUser(user) => self.say_at_last(&user),
             Timer::StopTyping(room, user) => {
                 let mut state = room.state.lock();
                 if state.stop_typing(&user) {

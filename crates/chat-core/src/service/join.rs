@@ -95,6 +95,7 @@ impl Inner {
             match joining.round(&registered, tell).await {
                 Ok(true) => {
                     self.attend(&registered.room);
+                    self.introduce(&connection.user, &registered.room.id);
                     self.drive(&registered.room);
                     return Ok(());
                 }

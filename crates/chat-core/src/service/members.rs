@@ -160,6 +160,13 @@ impl Members {
         queued
     }
 
+    /// The connections that have joined.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        let live = self.members.iter();
+        let live = live.filter(|member| matches!(member.standing, Standing::Live { .. }));
+        live.map(|member| &member.connection)
+    }
+
     /// Hands an event that no log keeps to every joined connection, but not to those of `except`.
     pub(super) fn tell(&self, event: &Arc<Delivery>, except: Option<&UserId>) -> u64 {
         let mut queued = 0;

@@ -30,11 +30,14 @@ impl Inner {
             room.state.lock().attendance.say_all_again();
             self.attend(&room);
         }
+        self.say_all_users_again();
     }
 
     /// Counts out the people of dead nodes, and looks for what these may have committed without
     /// telling anybody.
     pub(super) async fn sweep(self: &Arc<Self>) {
+        // First: whoever ends is still in the rosters of his rooms, which are to be told.
+        self.sweep_users().await;
         let mut swept = false;
         loop {
             let departures = match self.presence.sweep().await {
@@ -67,6 +70,7 @@ impl Inner {
                 return;
             }
         };
+        self.say_users_again(&kept.forgotten);
         for (id, count) in kept.rooms {
             let Some(room) = self.rooms.find(&id) else {
                 continue;

@@ -287,6 +287,8 @@ impl RoomState {
             }
             Signal::Typing(typing) => return self.take_typing(typing, metrics),
             // Not of a room, or not yet told to anybody.
+            // On its way to the desk before it comes here.
+            Signal::Presence(_) => {}
             Signal::Probe(_)
             | Signal::Membership(_)
             | Signal::Marked(_)

@@ -3,7 +3,7 @@
 //! Pure. What changes nothing in it is not passed on to clients, so that a retried or doubled
 //! signal, or one that was already read from the store, is told once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::ids::UserId;
 use crate::limits::OCCUPANTS_SHOWN;
@@ -52,6 +52,12 @@ impl Roster {
 
     pub(super) fn contains(&self, user: &UserId) -> bool {
         self.users.contains_key(user)
+    }
+
+    /// Those of some users who are known by name to be here.
+    pub(super) fn among<'a>(&self, users: &HashSet<&'a UserId>) -> HashSet<&'a UserId> {
+        let here = self.users.keys().filter_map(|user| users.get(user));
+        here.copied().collect()
     }
 
     /// How many signals it has taken: what the store said before the last of them is out of date.

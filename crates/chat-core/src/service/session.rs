@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Answer, Who};
+use crate::answer::Answer;
 use crate::command::{Command, Hello};
 use crate::directory::RoomEdit;
 use crate::error::ServiceError;
-use crate::event::Part;
 use crate::ids::{ConnectionId, RoomId, UserId};
 use crate::limits::PAGE_MAX;
 use crate::outbox::{CloseReason, Outgoing};
-use crate::presence::Occupant;
 use crate::room_log::PageFrom;
 use crate::service::Inner;
 use crate::service::allowance::Attempt;
@@ -118,7 +116,9 @@ impl Drop for Session {
             self.inner.metrics.limit(limit);
         }
         self.inner.remove_user(&self.connection);
-        for room in self.connection.end() {
+        let rooms = self.connection.end();
+        self.inner.lose_online(&self.connection, &rooms);
+        for room in rooms {
             self.inner.leave_room(&self.connection, &room, true);
         }
         // After its end, so that a refresh that still runs enters nothing any more.
@@ -189,6 +189,15 @@ impl Inner {
                 limit,
             } => self.who(connection, &room, cursor, limit).await.map(Some),
             Command::Refresh { token } => self.refresh(connection, token).await.map(Some),
+            Command::Presence { status, text } => {
+                Ok(Some(self.set_presence(connection, status, text)))
+            }
+            Command::Users { users } => self.standings_of(users).await.map(Some),
+            Command::Online {
+                room,
+                cursor,
+                limit,
+            } => self.online(connection, room, cursor, limit).await.map(Some),
             Command::Ping => Ok(Some(Answer::Pong {
                 now_ms: self.clock.now_ms(),
             })),
@@ -324,62 +333,6 @@ impl Inner {
             .unwrap_or(self.limits.history_default)
             .clamp(1, PAGE_MAX);
         self.page(room, from, max).await.map(Answer::History)
-    }
-
-    async fn who(
-        &self,
-        connection: &Connection,
-        room: &RoomId,
-        cursor: Option<String>,
-        limit: Option<usize>,
-    ) -> Result<Answer, ServiceError> {
-        self.access(connection, room).await?;
-        let max = limit
-            .unwrap_or(crate::limits::OCCUPANTS_SHOWN)
-            .clamp(1, PAGE_MAX);
-        match self.presence.occupants(room, cursor, max).await {
-            Ok(page) => {
-                self.set_part(Part::Presence, false);
-                let (count, occupants, cursor) = (page.count, page.occupants, page.cursor);
-                Ok(Answer::Who(Who {
-                    count,
-                    occupants,
-                    cursor,
-                    degraded: false,
-                }))
-            }
-            Err(crate::presence::PresenceError::BadCursor) => Err(ServiceError::bad_request(
-                "cursor",
-                "is none that this server handed out",
-            )),
-            Err(error) => {
-                tracing::warn!(%room, %error, "cannot read occupants");
-                self.set_part(Part::Presence, true);
-                Ok(Answer::Who(self.who_is_here(room)))
-            }
-        }
-    }
-
-    /// What this node sees of a room while presence is away: its own people.
-    fn who_is_here(&self, room: &RoomId) -> Who {
-        let now_ms = self.clock.now_ms();
-        let mut occupants: Vec<_> = self.rooms.find(room).map_or_else(Vec::new, |hub| {
-            let state = hub.state.lock();
-            let here = state.attendance.present().cloned();
-            here.map(|user| Occupant {
-                user,
-                since_ms: now_ms,
-            })
-            .collect()
-        });
-        let count = occupants.len() as u64;
-        occupants.truncate(PAGE_MAX);
-        Who {
-            count,
-            occupants,
-            cursor: None,
-            degraded: true,
-        }
     }
 }
 

@@ -31,10 +31,13 @@ mod delivery;
 mod identities;
 mod limits;
 mod memberships;
+mod people;
 mod presence;
 mod regressions;
 mod sending;
 mod upkeep;
+
+use people::Stood;
 
 fn room() -> RoomId {
     RoomId::new("general").unwrap()
@@ -180,6 +183,9 @@ fn mock_directory() -> MockDirectory {
         .returning(move |room, _| Ok(Some(access(room))));
     mock.expect_memberships()
         .returning(|_, _| Ok(Memberships::default()));
+    mock.expect_seen().returning(|_| Ok(()));
+    mock.expect_last_seen()
+        .returning(|users| Ok(vec![None; users.len()]));
     mock.expect_membership_versions()
         .returning(|users| Ok(vec![0; users.len()]));
     mock
@@ -194,6 +200,7 @@ fn mock_presence(counts: &Counts) -> MockPresence {
     mock.expect_renew().returning(|| Ok(Lease::Held));
     mock.expect_sweep().returning(|| Ok(Vec::new()));
     mock.expect_keep().returning(|| Ok(Kept::default()));
+    Stood::default().serve(&mut mock);
     mock.expect_retire().returning(|| Ok(()));
     mock.expect_fade().returning(|_, _| Ok(()));
     mock.expect_registered().returning(|_| Ok(Vec::new()));

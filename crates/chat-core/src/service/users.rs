@@ -123,6 +123,12 @@ impl Users {
         self.by_id.read().get(id).cloned()
     }
 
+    /// The connections that speak for a user.
+    pub(super) fn connections(&self, id: &UserId) -> Vec<Arc<Connection>> {
+        let hub = self.find(id);
+        hub.map_or_else(Vec::new, |hub| hub.state.lock().own.connections.clone())
+    }
+
     /// `None` if the user has as many as he may.
     fn add(&self, connection: &Arc<Connection>, max: usize) -> Option<Arc<UserHub>> {
         let mut by_id = self.by_id.write();

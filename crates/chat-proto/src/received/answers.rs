@@ -207,6 +207,9 @@ pub struct Who {
 pub struct Users {
     /// Each user that was asked for.
     pub users: BTreeMap<UserId, UserPresence>,
+    /// Presence is away: this is only what this node sees.
+    #[serde(default)]
+    pub degraded: bool,
 }
 
 /// To `online`.
@@ -220,6 +223,9 @@ pub struct Online {
     /// Where to go on.
     #[serde(default)]
     pub cursor: Option<String>,
+    /// Presence is away: this is only what this node sees.
+    #[serde(default)]
+    pub degraded: bool,
 }
 
 /// To `ping`.

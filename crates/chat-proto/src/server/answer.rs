@@ -1,12 +1,14 @@
 //! Answers to commands.
 
 use bytes::Bytes;
-use chat_core::{Answer, ClientLimits, HelloAnswer, Sent, ServiceError, Who};
+use chat_core::{
+    Answer, ClientLimits, HelloAnswer, Online, Sent, ServiceError, UserPresence, Users, Who,
+};
 
 use super::objects::{write_error, write_join_result, write_messages, write_occupants, write_room};
 use crate::codec::Codec;
 use crate::error::ErrorObject;
-use crate::names::role_name;
+use crate::names::{role_name, status_name};
 use crate::out::{Object, Out};
 
 pub(super) fn encode(codec: Codec, id: Option<u64>, answer: &Answer) -> Bytes {
@@ -44,6 +46,8 @@ fn write(to: &mut Object<'_>, answer: &Answer) -> bool {
             to.object("room", |to| write_room(to, &access.room));
             to.optional("role", access.role.map(role_name));
         }
+        Answer::Users(users) => write_users(to, users),
+        Answer::Online(online) => write_online(to, online),
         Answer::Pong { now_ms } => to.scalar("now_ms", now_ms),
         Answer::Done => {}
         _ => return false,
@@ -98,4 +102,28 @@ fn write_who(to: &mut Object<'_>, who: &Who) {
     to.scalar("active", &(who.count > 0));
     to.optional("cursor", who.cursor.as_deref());
     to.if_true("degraded", who.degraded);
+}
+
+fn write_users(to: &mut Object<'_>, users: &Users) {
+    to.object("users", |to| {
+        for (user, presence) in &users.users {
+            to.object(user.as_str(), |to| write_presence(to, presence));
+        }
+    });
+    to.if_true("degraded", users.degraded);
+}
+
+fn write_presence(to: &mut Object<'_>, presence: &UserPresence) {
+    let standing = &presence.standing;
+    to.scalar("status", status_name(standing.status));
+    to.optional("text", standing.text.as_deref());
+    to.texts("devices", &standing.devices);
+    to.optional("last_seen_at_ms", presence.last_seen_at_ms);
+}
+
+fn write_online(to: &mut Object<'_>, online: &Online) {
+    to.scalar("count", &online.count);
+    to.texts("users", &online.users);
+    to.optional("cursor", online.cursor.as_deref());
+    to.if_true("degraded", online.degraded);
 }

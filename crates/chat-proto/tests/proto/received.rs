@@ -1,6 +1,6 @@
 //! Clients read everything that servers write.
 
-use chat_core::Role;
+use chat_core::{Role, UserId};
 use chat_proto::received::{self, Change, JoinOutcome, ServerEvent, ServerFrame};
 use chat_proto::{Codec, ErrorCode};
 
@@ -98,6 +98,15 @@ fn answers_are_read_as_what_the_command_expects() {
         assert_eq!((made.room.id, made.role), (room_id(), Some(Role::Owner)));
         let left: received::RoomAnswer = body("a room that one has left", codec);
         assert_eq!(left.role, None);
+
+        let users: received::Users = body("users", codec);
+        let alice = &users.users[&UserId::new("alice").unwrap()];
+        assert_eq!((alice.status.as_str(), alice.devices.len()), ("busy", 2));
+        assert!(users.degraded);
+
+        let online: received::Online = body("online", codec);
+        assert_eq!((online.count, online.users.len()), (60, 2));
+
         let _: received::Nothing = body("nothing to say", codec);
     }
 }

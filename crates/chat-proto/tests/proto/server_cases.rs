@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chat_core::{
-    Access, Answer, ClientLimits, ConnectionId, Delivery, Emoji, EntryBody, Event, HelloAnswer,
-    InstanceId, JoinResult, Member, Meta, Notification, Page, Part, ResetReason, Role, RoomChange,
-    RoomId, Sent, ServiceError, Status, Stored, Who,
+    Access, Answer, ClientLimits, ConnectionId, Delivery, DeviceId, Emoji, EntryBody, Event,
+    HelloAnswer, InstanceId, JoinResult, Member, Meta, Notification, Online, Page, Part,
+    ResetReason, Role, RoomChange, RoomId, Sent, ServiceError, Standing, Status, Stored,
+    UserPresence, Users, Who,
 };
 use uuid::Uuid;
 
@@ -184,9 +185,49 @@ fn answers() -> Vec<(&'static str, Said)> {
         ),
         ok("a room made", of_room(Some(Role::Owner))),
         ok("a room that one has left", of_room(None)),
+        ok("users", users()),
+        ok(
+            "online",
+            Answer::Online(Online {
+                count: 60,
+                users: vec![user("bob"), user("alice")],
+                cursor: Some("AAEC".into()),
+                degraded: false,
+            }),
+        ),
+        ok(
+            "online, as one node sees it",
+            Answer::Online(Online {
+                count: 0,
+                users: Vec::new(),
+                cursor: None,
+                degraded: true,
+            }),
+        ),
         ok("ping", Answer::Pong { now_ms: AT_MS }),
         ok("nothing to say", Answer::Done),
     ]
+}
+
+/// Somebody with two devices, and somebody who is not there.
+fn users() -> Answer {
+    let devices = ["laptop", "phone"].map(|name| DeviceId::new(name).unwrap());
+    let alice = UserPresence {
+        standing: Standing {
+            status: Status::Busy,
+            text: Some("on a call".into()),
+            devices: devices.into(),
+        },
+        last_seen_at_ms: None,
+    };
+    let bob = UserPresence {
+        standing: Standing::default(),
+        last_seen_at_ms: Some(AT_MS),
+    };
+    Answer::Users(Users {
+        users: vec![(user("alice"), alice), (user("bob"), bob)],
+        degraded: true,
+    })
 }
 
 fn errors() -> Vec<(&'static str, Said)> {

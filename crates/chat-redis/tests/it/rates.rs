@@ -13,6 +13,8 @@ use chat_testkit::make::{keyed, room, say, user};
 
 use crate::support::{self, Server};
 
+mod presence;
+
 const TEXT: usize = 128;
 const RUN: Duration = Duration::from_secs(3);
 
