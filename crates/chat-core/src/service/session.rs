@@ -183,12 +183,30 @@ impl Inner {
             Command::History { room, from, limit } => {
                 self.history(connection, &room, from, limit).await.map(Some)
             }
+            Command::Refresh { token } => self.refresh(connection, token).await.map(Some),
+            Command::Ping => Ok(Some(Answer::Pong {
+                now_ms: self.clock.now_ms(),
+            })),
+            of_people => self.people_command(connection, id, of_people).await,
+        };
+        if let Some(result) = result.transpose() {
+            connection.answer(id, result);
+        }
+    }
+
+    /// What tells or asks how people are.
+    async fn people_command(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        command: Command,
+    ) -> Result<Option<Answer>, ServiceError> {
+        match command {
             Command::Who {
                 room,
                 cursor,
                 limit,
             } => self.who(connection, &room, cursor, limit).await.map(Some),
-            Command::Refresh { token } => self.refresh(connection, token).await.map(Some),
             Command::Presence { status, text } => {
                 Ok(Some(self.set_presence(connection, status, text)))
             }
@@ -198,13 +216,7 @@ impl Inner {
                 cursor,
                 limit,
             } => self.online(connection, room, cursor, limit).await.map(Some),
-            Command::Ping => Ok(Some(Answer::Pong {
-                now_ms: self.clock.now_ms(),
-            })),
             of_rooms => self.room_command(connection, id, of_rooms).await,
-        };
-        if let Some(result) = result.transpose() {
-            connection.answer(id, result);
         }
     }
 

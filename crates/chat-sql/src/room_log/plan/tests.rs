@@ -121,7 +121,8 @@ fn a_deleted_text_leaves_new_and_stored_entries() {
     let mut r = fresh();
     let alice = user("alice");
     let message = id(r.append(&say(&r.id, &alice, "secret")));
-    r.append(&edit(&r.id, &alice, message, "secret too")).unwrap();
+    r.append(&edit(&r.id, &alice, message, "secret too"))
+        .unwrap();
     let kept = id(r.append(&say(&r.id, &alice, "public")));
     let earlier = say(&r.id, &alice, "secret before");
     r.texts.push(StoredText {
@@ -143,7 +144,9 @@ fn a_deleted_text_leaves_new_and_stored_entries() {
 
 #[test]
 fn reactions_are_counted_with_those_that_are_stored() {
-    let many: Vec<String> = (0..EMOJI_PER_MESSAGE_MAX).map(|n| format!("e{n}")).collect();
+    let many: Vec<String> = (0..EMOJI_PER_MESSAGE_MAX)
+        .map(|n| format!("e{n}"))
+        .collect();
     let many: Vec<(&str, usize)> = many.iter().map(|emoji| (emoji.as_str(), 1)).collect();
     let (mut r, message) = stored(&many);
     let bob = user("bob");
