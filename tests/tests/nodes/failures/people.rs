@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat_client::received::ServerEvent;
 use chat_client::{Client, Options};
 use chat_core::{DeviceId, Status, UserId};
-use chat_testkit::servers::RedisServer;
+use chat_testkit::servers::{RedisServer, Reply};
 use chat_tests::ServerProcess;
 
 use crate::person::{Person, node, room, soon};
@@ -32,10 +32,8 @@ async fn told_until(person: &mut Person, text: &str) -> Vec<(UserId, &'static st
                 told.push((user, "offline"));
             }
             ServerEvent::Presence { user, .. } => told.push((user, "present")),
-            ServerEvent::Entry(entry) => {
-                if crate::person::text_of(&entry.change) == Some(text) {
-                    return told;
-                }
+            ServerEvent::Entry(entry) if crate::person::text_of(&entry.change) == Some(text) => {
+                return told;
             }
             _ => {}
         }
@@ -105,8 +103,8 @@ async fn a_node_with_a_hundred_people_is_killed_and_each_of_them_ends_once() {
         assert!(user.as_str().starts_with("doomed"), "{user}: {told:?}");
         assert_eq!(told, ["left", "offline"], "{user}");
     }
-    let users = alice.client.users(&[user("doomed-3"), user("a-3")]);
-    let users = users.await.unwrap().users;
+    let asked = [user("doomed-3"), user("a-3")];
+    let users = alice.client.users(&asked).await.unwrap().users;
     assert!(users[&user("doomed-3")].last_seen_at_ms.is_some());
     assert_eq!(users[&user("a-3")].status, "online");
     let online = alice.client.online(None, None).await.unwrap();
@@ -120,9 +118,10 @@ async fn two_devices_on_two_nodes_are_one_person() {
     let mut bob = Person::enter(&one, "bob").await;
     let device =
         |name: &str| Options::with_user(user("alice")).device(DeviceId::new(name).unwrap());
-    let connect = Client::connect(&one.ws_url(), device("laptop"));
+    let (one_url, two_url) = (one.ws_url(), two.ws_url());
+    let connect = Client::connect(&one_url, device("laptop"));
     let (laptop, _laptop_events) = soon("hello", connect).await.unwrap();
-    let connect = Client::connect(&two.ws_url(), device("phone"));
+    let connect = Client::connect(&two_url, device("phone"));
     let (phone, _phone_events) = soon("hello", connect).await.unwrap();
     phone.join(&room(), None).await.unwrap();
     bob.until_joined("alice").await;
@@ -174,7 +173,7 @@ async fn whoever_moves_to_another_node_is_noticed_by_nobody() {
         soon("the old node to go", ended).await.unwrap();
         // The old node is swept, so that whatever its end tells was told.
         soon("the old node to be swept", async {
-            while redis.query(&["ZCARD", "chat:nodes"]).await.number() != 2 {}
+            while redis.query(&["ZCARD", "chat:nodes"]).await != Reply::Number(2) {}
         })
         .await;
         let text = format!("round {round}");
