@@ -125,6 +125,7 @@ async fn two_hundred_tabs_are_reloaded_at_once_and_nobody_notices(wire: Wire) {
     const TABS: usize = 200;
     let server = server_with_limits("leave_grace = \"5m\"\npresence_members_max = 500");
     let mut watcher = Client::enter_room(&server, wire, "watcher", "general").await;
+    watcher.event_about("user_joined", "watcher").await;
     let mut tabs = Vec::new();
     for tab in 0..TABS {
         tabs.push(Client::enter_room(&server, wire, &format!("u{tab}"), "general").await);

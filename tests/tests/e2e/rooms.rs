@@ -144,9 +144,6 @@ async fn commands_that_are_not_served_yet_are_unknown(wire: Wire) {
     for (op, fields) in [
         ("read", json!({"room": "general", "seq": 1})),
         ("rooms", json!({})),
-        ("presence", json!({"status": "away"})),
-        ("users", json!({"users": ["bob"]})),
-        ("online", json!({})),
     ] {
         let (code, message) = client.ask_in_vain(op, fields).await;
         assert_eq!(code, "unknown_op", "{op}");

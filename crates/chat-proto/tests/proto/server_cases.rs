@@ -135,7 +135,7 @@ fn answers() -> Vec<(&'static str, Said)> {
         more: true,
         ..missed()
     };
-    vec![
+    let mut all = vec![
         ok(
             "join with a fresh page",
             Answer::Joined(Box::new(fresh_join())),
@@ -165,6 +165,13 @@ fn answers() -> Vec<(&'static str, Said)> {
             }),
         ),
         ok("history without messages", Answer::History(Page::default())),
+    ];
+    all.extend(answers_about_people());
+    all
+}
+
+fn answers_about_people() -> Vec<(&'static str, Said)> {
+    vec![
         ok(
             "who",
             Answer::Who(Who {

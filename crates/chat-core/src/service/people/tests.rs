@@ -1,3 +1,5 @@
+//! What is said of users, and to whom, step by step.
+
 use super::*;
 
 fn alice() -> UserId {

@@ -8,10 +8,13 @@ use crate::presence::{Ended, PresenceError};
 use crate::signal::{Seen, Signal};
 use crate::standing::{Device, Said, Shift, Standing};
 
+/// What each node has said of each user's devices.
+type Stands = BTreeMap<UserId, BTreeMap<InstanceId, Vec<Device>>>;
+
 /// A store of how users stand, which nodes may share.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stood {
-    said: Arc<Mutex<BTreeMap<UserId, BTreeMap<InstanceId, Vec<Device>>>>>,
+    said: Arc<Mutex<Stands>>,
     is_away: Arc<Mutex<bool>>,
     calls: Arc<Mutex<usize>>,
     ended: Arc<Mutex<Vec<Ended>>>,
