@@ -269,6 +269,27 @@ export class ChatClient extends Emitter {
   }
 
   /**
+   * Says that the user has read up to a message, on all of his devices.
+   *
+   * @param {string} room
+   * @param {number} seq
+   * @returns {Promise<import("./types.js").Counts>} what is unread then
+   */
+  read(room, seq) {
+    return this.command("read", { room, seq });
+  }
+
+  /**
+   * The user's rooms, latest first.
+   *
+   * @param {{cursor?: string, limit?: number}} [page]
+   * @returns {Promise<{rooms: import("./types.js").ListedRoom[], cursor?: string}>}
+   */
+  rooms(page = {}) {
+    return this.command("rooms", page);
+  }
+
+  /**
    * Tells the room that the user types; dropped when there is no connection, it would be stale.
    *
    * @param {string} room

@@ -51,6 +51,21 @@
  * @property {WireEvent[]} [entries]
  * @property {Message[]} [messages]
  * @property {{count: number, occupants: Occupant[]}} [occupants]
+ * @property {number} [unread] messages by others above `read_seq`, up to 999
+ * @property {number} [mentions] of these, those that mention the user
+ * @property {number} [read_seq] how far the user has read
+ * @property {Record<string, number>} [reads] how far everybody has, in a small room
+ *
+ * @typedef {object} Counts
+ * @property {number} unread messages by others above the marker, up to 999
+ * @property {number} mentions of these, those that mention the user
+ *
+ * @typedef {object} ListedRoom
+ * @property {{id: string, kind: string, name?: string, topic?: string}} room
+ * @property {"owner" | "admin" | "member"} role
+ * @property {number} unread
+ * @property {number} mentions
+ * @property {Message} [last_message]
  *
  * @typedef {object} Occupant
  * @property {string} user

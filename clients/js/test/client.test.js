@@ -319,3 +319,17 @@ test("close rejects what waits and opens nothing more", async () => {
   await clock.advance(600_000);
   assert.deepEqual([sockets.length, client.state.state], [1, "closed"]);
 });
+
+test("says what was read, and asks for rooms, once each", async () => {
+  const { client, last } = await online();
+  const read = client.read("general", 7);
+  const [{ id, op, ...fields }] = last().ops("read");
+  assert.deepEqual([op, fields], ["read", { room: "general", seq: 7 }]);
+  last().receive({ id, ok: { unread: 2, mentions: 1 } });
+  assert.deepEqual(await read, { unread: 2, mentions: 1 });
+  const rooms = client.rooms({ limit: 2 });
+  const [asked] = last().ops("rooms");
+  assert.equal(asked.limit, 2);
+  last().receive({ id: asked.id, ok: { rooms: [], cursor: "c" } });
+  assert.deepEqual(await rooms, { rooms: [], cursor: "c" });
+});

@@ -10,8 +10,8 @@ use chat_core::{
     Status, Text, Token, UserId,
 };
 use chat_proto::received::{
-    Changed, Edited, Hello, History, JoinResult, Nothing, Online, Pong, Refreshed, RoomAnswer,
-    Sent, Users, Who,
+    Changed, Edited, Hello, History, JoinResult, Nothing, Online, Pong, ReadState, Refreshed,
+    RoomAnswer, Rooms, Sent, Users, Who,
 };
 use chat_proto::{ClientFrame, Codec, Request};
 use serde::de::DeserializeOwned;
@@ -219,6 +219,27 @@ impl Client {
     ) -> Result<History, CommandError> {
         let room = room.clone();
         self.command(Command::History { room, from, limit }).await
+    }
+
+    /// Says that one has read up to `seq`, on whichever of one's devices.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn read(&self, room: &RoomId, seq: u64) -> Result<ReadState, CommandError> {
+        let room = room.clone();
+        self.command(Command::Read { room, seq }).await
+    }
+
+    /// A page of one's rooms, latest first; `cursor` is that of the page before.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub async fn rooms(
+        &self,
+        cursor: Option<String>,
+        limit: Option<usize>,
+    ) -> Result<Rooms, CommandError> {
+        self.command(Command::Rooms { cursor, limit }).await
     }
 
     /// Shows that one types, or stopped. Has no answer.

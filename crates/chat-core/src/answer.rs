@@ -9,7 +9,7 @@ use crate::ids::{ConnectionId, InstanceId, MessageId, RoomId, UserId};
 use crate::message::{Message, Millis};
 use crate::position::Position;
 use crate::presence::Occupant;
-use crate::room::{Access, Room};
+use crate::room::{Access, Role, Room};
 use crate::room_log::{Page, Stored};
 use crate::size;
 use crate::standing::Standing;
@@ -51,6 +51,15 @@ pub enum Answer {
     Users(Users),
     /// To online.
     Online(Online),
+    /// To read.
+    Read {
+        /// Messages by others above the marker.
+        unread: u32,
+        /// Of these, those that mention the user.
+        mentions: u32,
+    },
+    /// To rooms.
+    Rooms(RoomList),
     /// To ping.
     Pong {
         /// The server's time.
@@ -79,9 +88,14 @@ impl Answer {
             Self::Who(who) => size::FRAME + size::occupants(&who.occupants),
             Self::Users(users) => size::FRAME + users.size_hint(),
             Self::Online(online) => size::FRAME + size::names(&online.users),
+            Self::Rooms(list) => {
+                let rooms = list.rooms.iter().map(ListedRoom::size_hint);
+                size::FRAME + rooms.sum::<usize>()
+            }
             Self::Sent(_) => 256,
             Self::Edited { .. }
             | Self::Changed { .. }
+            | Self::Read { .. }
             | Self::Refreshed { .. }
             | Self::Pong { .. }
             | Self::Done => 192,
@@ -153,6 +167,21 @@ pub struct JoinResult {
     pub occupancy: u64,
     /// The first of them.
     pub occupants: Vec<Occupant>,
+    /// How far the user has read; nothing while the store cannot say it.
+    pub reading: Option<Reading>,
+    /// How far every member of a small room has read; nothing of a big one.
+    pub reads: Option<Vec<(UserId, u64)>>,
+}
+
+/// How far a user has read in a room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Messages by others, not deleted, above `read_seq`.
+    pub unread: u32,
+    /// Of these, those that mention him.
+    pub mentions: u32,
+    /// His marker, or what he said last if that is newer.
+    pub read_seq: u64,
 }
 
 impl JoinResult {
@@ -163,7 +192,9 @@ impl JoinResult {
         let messages: usize = self.messages.iter().map(Message::size_hint).sum();
         // In the answer to hello its room's name stands once more in front of it.
         let facts = size::room(&self.room) + self.room.id.as_str().len();
-        entries + messages + size::occupants(&self.occupants) + facts + size::FRAME
+        let readers = self.reads.as_deref().unwrap_or_default();
+        let reads = size::names(readers.iter().map(|(user, _)| user)) + readers.len() * SEQ_BYTES;
+        entries + messages + size::occupants(&self.occupants) + reads + facts + size::FRAME
     }
 
     /// The entries, without what encodes them.
@@ -171,6 +202,9 @@ impl JoinResult {
         self.entries.iter().filter_map(|delivery| delivery.entry())
     }
 }
+
+/// A seq in digits, with its colon.
+const SEQ_BYTES: usize = 21;
 
 impl PartialEq for JoinResult {
     fn eq(&self, other: &Self) -> bool {
@@ -180,6 +214,7 @@ impl PartialEq for JoinResult {
             && self.missed().eq(other.missed())
             && self.messages == other.messages
             && (self.occupancy, &self.occupants) == (other.occupancy, &other.occupants)
+            && (self.reading, &self.reads) == (other.reading, &other.reads)
     }
 }
 
@@ -255,4 +290,36 @@ pub struct Online {
     pub cursor: Option<String>,
     /// Presence is away: this is only what this node sees.
     pub degraded: bool,
+}
+
+/// A page of a user's rooms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoomList {
+    /// Latest first.
+    pub rooms: Vec<ListedRoom>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+}
+
+/// One of a user's rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRoom {
+    /// The room.
+    pub room: Room,
+    /// His role in it.
+    pub role: Role,
+    /// Messages by others above his marker.
+    pub unread: u32,
+    /// Of these, those that mention him.
+    pub mentions: u32,
+    /// The newest message.
+    pub last_message: Option<Message>,
+}
+
+impl ListedRoom {
+    /// About how many bytes it takes on the wire.
+    pub(crate) fn size_hint(&self) -> usize {
+        let message = self.last_message.as_ref().map_or(0, Message::size_hint);
+        size::room(&self.room) + message + 64
+    }
 }

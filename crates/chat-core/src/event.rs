@@ -135,7 +135,7 @@ pub struct Notification {
     /// Where.
     pub room: RoomId,
     /// The newest message.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// Messages by others above the user's marker.
     pub unread: u32,
     /// Of these, those that mention him.
@@ -188,6 +188,17 @@ impl Delivery {
     #[must_use]
     pub fn new(event: Event) -> Arc<Self> {
         let bytes = event.size_hint();
+        Self::sized(event, bytes)
+    }
+
+    /// Wraps a notification whose message takes so many bytes: one message is wrapped once for
+    /// every count that its readers have.
+    pub(crate) fn notification(notification: Notification, message: usize) -> Arc<Self> {
+        let bytes = u32::try_from(size::FRAME + message).unwrap_or(u32::MAX);
+        Self::sized(Event::Notification(Box::new(notification)), bytes)
+    }
+
+    fn sized(event: Event, bytes: u32) -> Arc<Self> {
         let coalesce = event.coalesce_key();
         Arc::new(Self {
             event,

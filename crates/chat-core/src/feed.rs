@@ -85,6 +85,11 @@ impl Feed {
         }
     }
 
+    /// Learns the ids of entries before those that it knows.
+    pub fn seed(&mut self, recent: &[Arc<Entry>]) {
+        self.ring.seed(recent);
+    }
+
     /// The last delivered entry.
     #[must_use]
     pub fn last(&self) -> Position {

@@ -49,7 +49,8 @@ mod size;
 mod token_bucket;
 
 pub use answer::{
-    Answer, ClientLimits, HelloAnswer, JoinResult, Online, Sent, UserPresence, Users, Who,
+    Answer, ClientLimits, HelloAnswer, JoinResult, ListedRoom, Online, Reading, RoomList, Sent,
+    UserPresence, Users, Who,
 };
 pub use authenticator::{
     AuthenticationError, Authenticator, Credentials, DevelopmentAuthenticator,

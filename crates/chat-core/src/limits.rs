@@ -46,6 +46,12 @@ pub const READ_ENTRIES_MAX: usize = 500;
 pub const READ_BYTES_MAX: usize = 256 * 1024;
 /// Unread messages of a room are counted up to this: nobody reads a longer number.
 pub const UNREAD_MAX: u32 = 999;
+/// Newest messages of a room that unread ones are counted from.
+pub const BACKLOG_MAX: usize = 1_000;
+/// Rooms of one page of the list of rooms when the client does not say: a screen full.
+pub const ROOMS_LISTED: usize = 50;
+/// Members up to which a room tells who has read how far.
+pub const READS_MAX: usize = 100;
 /// Most messages of one page of history.
 pub const PAGE_MAX: usize = 200;
 /// Most bytes of a page of history, counted as the client gets them: with all else that may be in
@@ -142,6 +148,12 @@ pub struct Limits {
     /// How often the memberships of connected users are compared with the directory (jittered): how
     /// long a change that was lost on the way may stay unnoticed.
     pub membership_check_interval: Duration,
+    /// Rooms of one connected user that a node watches, so that it can notify him: those where
+    /// something happened last.
+    pub watch_rooms_max: usize,
+    /// Rooms that a node follows only to notify. A silent one costs about two kilobytes, one where
+    /// much was said thirty.
+    pub watched_rooms_max: usize,
     /// How long a lost connection still counts as present.
     pub leave_grace: Duration,
     /// How long a node's presence outlives its last sign of life.
@@ -244,6 +256,8 @@ impl Default for Limits {
             rooms_per_connection: 200,
             memberships_max: 1_000,
             membership_check_interval: Duration::from_secs(60),
+            watch_rooms_max: 100,
+            watched_rooms_max: 20_000,
             leave_grace: Duration::from_secs(5),
             node_ttl: Duration::from_secs(10),
             presence_members_max: 200,

@@ -62,6 +62,8 @@ metrics! {
     connects: Counter = "chat_connects", "Connections since the start";
     /// Rooms that this node serves.
     rooms: Gauge = "chat_rooms", "Rooms that this node serves";
+    /// Rooms that this node follows only for users who have not joined them.
+    watched_rooms: Gauge = "chat_watched_rooms", "Rooms that this node follows only for notifications";
     /// Joins of rooms by connections.
     joins: Counter = "chat_joins", "Joins of rooms by connections";
     /// Entries appended by this node.

@@ -49,15 +49,8 @@ impl ModelLog {
     }
 
     pub(crate) fn append(&mut self) -> Arc<Entry> {
-        let head = self.open();
-        let id = EntryId(self.fresh());
-        let position = Position {
-            epoch: head.position.epoch,
-            seq: head.position.seq + 1,
-            id,
-        };
         // Every third is of a kind that only newer nodes know.
-        let body = if id.0.is_multiple_of(3) {
+        let body = if (self.ids + 1).is_multiple_of(3) {
             EntryBody::Unknown { kind: 200 }
         } else {
             EntryBody::MessageAdded {
@@ -67,13 +60,24 @@ impl ModelLog {
                 meta: None,
             }
         };
+        self.append_by(UserId::new("u").unwrap(), body)
+    }
+
+    pub(crate) fn append_by(&mut self, actor: UserId, body: EntryBody) -> Arc<Entry> {
+        let head = self.open();
+        let id = EntryId(self.fresh());
+        let position = Position {
+            epoch: head.position.epoch,
+            seq: head.position.seq + 1,
+            id,
+        };
         let entry = Arc::new(Entry {
             room: RoomId::new("r").unwrap(),
             position,
             prev: head.position.id,
             at_ms: position.seq,
             origin: InstanceId(uuid::Uuid::nil()),
-            actor: UserId::new("u").unwrap(),
+            actor,
             body,
         });
         self.state.entries.push_back(Arc::clone(&entry));

@@ -53,10 +53,19 @@ mod tail;
 
 mod access;
 mod chat_rooms;
+mod counting;
 mod known;
 mod mentions;
 mod permission;
+mod reading;
+mod reads;
+mod room_list;
 mod room_names;
+mod tally;
+mod unread;
+mod watch;
+mod watched;
+mod watchers;
 
 mod join;
 mod membership_work;

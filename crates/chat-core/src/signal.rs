@@ -61,6 +61,12 @@ pub struct Marked {
     /// Up to which seq.
     #[serde(rename = "s")]
     pub seq: u64,
+    /// What is unread above it, for nodes that do not know the room.
+    #[serde(rename = "n", default)]
+    pub unread: u32,
+    /// Of these, those that mention him.
+    #[serde(rename = "m", default)]
+    pub mentions: u32,
 }
 
 /// Somebody who has read.

@@ -75,12 +75,16 @@ class App {
     });
     client.on("joined", ({ room: id, result }) => {
       const room = this.#rooms.find(id);
-      if (room) this.#draw(room, room.state.applyJoined(result));
+      if (!room) return;
+      room.read = result.read_seq ?? 0;
+      this.#count(room, result.unread ?? room.unseen);
+      this.#draw(room, room.state.applyJoined(result));
     });
     client.on("event", (event) => {
       const room = this.#rooms.find(event.room);
       if (!room) return;
       if (event.event === "message_added") this.#heard(room, event.message);
+      if (event.event === "unread_count") this.#count(room, event.unread);
       this.#draw(room, room.state.apply(event, Date.now()));
     });
     client.on("problem", ({ error, room }) => this.#failed(error, room));
@@ -101,7 +105,7 @@ class App {
     });
     document.addEventListener("visibilitychange", () => {
       if (document.hidden || !rooms.shown) return;
-      rooms.shown.unseen = 0;
+      rooms.see(rooms.shown);
       rooms.draw();
       this.#drawTitle();
     });
@@ -124,7 +128,7 @@ class App {
     if (rooms.shown) rooms.shown.draft = composer.text;
     const room = rooms.open(id);
     rooms.shown = room;
-    room.unseen = 0;
+    rooms.see(room);
     byId("room-name").textContent = id;
     composer.address(id);
     composer.text = room.draft;
@@ -154,8 +158,16 @@ class App {
    */
   #heard(room, message) {
     if (message.from === this.#me) return room.pending.seen(message);
-    if (room === this.#rooms.shown && !document.hidden) return;
-    room.unseen++;
+    this.#count(room, room.unseen + 1);
+  }
+
+  /**
+   * @param {OpenRoom} room
+   * @param {number} unseen
+   */
+  #count(room, unseen) {
+    if (room === this.#rooms.shown && !document.hidden) return this.#rooms.see(room);
+    room.unseen = unseen;
     this.#rooms.draw();
     this.#drawTitle();
   }

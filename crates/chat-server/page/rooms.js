@@ -10,13 +10,17 @@ const KEY = "chat.rooms";
 export const FIRST_ROOM = "general";
 /** Rooms that are remembered, and joined at the next start. */
 const REMEMBERED_MAX = 50;
+/** What is read is said this long after it was seen: one command for all that comes meanwhile. */
+const READ_AFTER_MS = 1_000;
 
 /**
  * @typedef {object} OpenRoom
  * @property {string} id
  * @property {RoomState} state
  * @property {PendingList} pending
- * @property {number} unseen messages by others since the room was last shown
+ * @property {number} unseen messages by others that were not read, on any of the user's devices
+ * @property {number} read the seq up to which the server was told that the user has read
+ * @property {boolean} isReading it will be told in a moment
  * @property {string} draft
  */
 
@@ -66,7 +70,7 @@ export class RoomList {
   open(id) {
     let room = this.#rooms.get(id);
     if (!room) {
-      const created = { id, state: new RoomState(id), unseen: 0, draft: "", pending: new PendingList(this.#client, id, () => this.#onPending(created)) };
+      const created = { id, state: new RoomState(id), unseen: 0, read: 0, isReading: false, draft: "", pending: new PendingList(this.#client, id, () => this.#onPending(created)) };
       room = created;
       this.#rooms.set(id, room);
       // A refusal comes as a `problem` as well, which names the room.
@@ -74,6 +78,25 @@ export class RoomList {
       this.#remember((names) => (names.includes(id) ? names : [...names, id]));
     }
     return room;
+  }
+
+  /**
+   * The person sees the room: all in it is read, on his other devices too.
+   *
+   * @param {OpenRoom} room
+   */
+  see(room) {
+    room.unseen = 0;
+    if (room.isReading) return;
+    room.isReading = true;
+    setTimeout(() => {
+      room.isReading = false;
+      const seq = room.state.messages.at(-1)?.seq ?? 0;
+      if (seq <= room.read || room !== this.shown || document.hidden) return;
+      room.read = seq;
+      // Whoever sees more says it again.
+      this.#client.read(room.id, seq).catch(() => (room.read = 0));
+    }, READ_AFTER_MS);
   }
 
   /** @param {string} id */

@@ -5,6 +5,7 @@
 //!
 //! - `wire`: the two codecs · `client`: one connection · `start`: servers with other limits
 //! - `hello`, `upgrade`: coming in · `rooms`, `messages`, `history`, `presence`: being there
+//! - `unread`: what was not read, and who is told
 //! - `tls`: behind it · `tokens`: who may come in, for how long, and where to
 //! - `resume`: coming back · `going`: a server that goes
 //! - `bad_input`, `bad_fields`, `reflection`, `slow`, `crowds`: clients that misbehave
@@ -29,6 +30,7 @@ mod rooms;
 mod slow;
 mod tls;
 mod tokens;
+mod unread;
 mod upgrade;
 
 /// Runs each scenario once per codec.

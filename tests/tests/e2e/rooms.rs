@@ -15,7 +15,6 @@ both_codecs!(
     who_leaves_hears_no_more,
     rooms_do_not_hear_each_other,
     a_connection_joins_only_so_many_rooms,
-    commands_that_are_not_served_yet_are_unknown,
     ping_tells_the_time,
 );
 
@@ -136,20 +135,6 @@ async fn a_connection_joins_only_so_many_rooms(wire: Wire) {
     let rooms = ok["rooms"].as_object().unwrap();
     let refused = rooms.values().filter(|result| result["error"].is_object());
     assert_eq!((rooms.len(), refused.count()), (3, 1), "{ok}");
-}
-
-async fn commands_that_are_not_served_yet_are_unknown(wire: Wire) {
-    let server = server();
-    let mut client = Client::enter_room(&server, wire, "alice", "general").await;
-    for (op, fields) in [
-        ("read", json!({"room": "general", "seq": 1})),
-        ("rooms", json!({})),
-    ] {
-        let (code, message) = client.ask_in_vain(op, fields).await;
-        assert_eq!(code, "unknown_op", "{op}");
-        assert!(message.contains(op), "{message}");
-    }
-    client.say_in("general", "still here").await;
 }
 
 async fn ping_tells_the_time(wire: Wire) {

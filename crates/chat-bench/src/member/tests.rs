@@ -142,6 +142,8 @@ impl Script {
             messages: Vec::new(),
             occupancy: 1,
             occupants: Vec::new(),
+            reading: None,
+            reads: None,
         };
         let answer = Ok(Answer::Joined(Box::new(result)));
         let frame = self.plan.codec.encode_answer(Some(JOIN), &answer);

@@ -97,6 +97,8 @@ fn every_signal_survives_the_wire() {
             room: room(),
             epoch: 1 << 63,
             seq: 9,
+            unread: 3,
+            mentions: 1,
         }),
         Signal::Read(Read {
             user: user(),

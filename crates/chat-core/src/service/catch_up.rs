@@ -9,21 +9,28 @@ use crate::feed::{Feed, Loss, Want};
 use crate::limits::READ_ENTRIES_MAX;
 use crate::position::Position;
 use crate::room_log::Head;
-use crate::service::Inner;
 use crate::service::room::RoomHub;
+use crate::service::{Inner, counting};
 
 /// First wait after a read that failed; doubled up to [`RETRY_MAX`], with full jitter.
-const RETRY_MIN: Duration = Duration::from_millis(50);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two reads that fail.
-const RETRY_MAX: Duration = Duration::from_secs(2);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Rooms whose heads are asked for at once.
 const HEADS_BATCH: usize = 256;
 
 impl Inner {
     /// Starts a task that does what a room's feed wants, unless one is at it.
     pub(super) fn drive(self: &Arc<Self>, room: &Arc<RoomHub>) {
-        if room.state.lock().claim_drive() {
+        let (drives, counts) = {
+            let mut state = room.state.lock();
+            (state.claim_drive(), state.claim_count())
+        };
+        if drives {
             self.spawn(drive(Arc::clone(self), Arc::clone(room)));
+        }
+        if counts {
+            self.spawn(counting::tell_owed(Arc::clone(self), Arc::clone(room)));
         }
     }
 
@@ -41,7 +48,7 @@ impl Inner {
 
     /// Answers whether the log answered.
     async fn compare_batch(self: &Arc<Self>, batch: &[Arc<RoomHub>]) -> bool {
-        let asked: Vec<(&Arc<RoomHub>, Position)> = batch
+        let asked: Vec<(&Arc<RoomHub>, Option<Position>)> = batch
             .iter()
             .filter_map(|room| Some((room, stands_at(room)?)))
             .collect();
@@ -53,23 +60,34 @@ impl Inner {
             return false;
         };
         for (place, (room, asked)) in asked.into_iter().enumerate() {
-            if let Some(feed) = &mut room.state.lock().feed {
+            let Some(asked) = asked else {
+                let is_there = heads.get(place).is_some_and(Option::is_some);
+                self.seek_log(room, is_there);
+                continue;
+            };
+            let mut state = room.state.lock();
+            if let Some(feed) = &mut state.feed {
                 feed.on_head(heads.get(place).and_then(Option::as_ref), asked);
+                state.hear_epoch();
             }
+            drop(state);
             self.drive(room);
         }
         true
     }
 }
 
-/// Where a room's feed stands. One that is not there yet has to doubt what it will begin with.
-fn stands_at(room: &RoomHub) -> Option<Position> {
+/// Where a room's feed stands; nothing (inside) of one that awaits a log. One that is not there yet
+/// has to doubt what it will begin with.
+fn stands_at(room: &RoomHub) -> Option<Option<Position>> {
     let mut state = room.state.lock();
+    // Signals may have been lost as well.
+    state.reads.doubt();
     let last = state.feed.as_ref().map(Feed::last);
-    if last.is_none() {
+    if last.is_none() && !state.awaits_log {
         state.doubt_early();
     }
-    last
+    (last.is_some() || state.awaits_log).then_some(last)
 }
 
 fn want(room: &RoomHub) -> Want {
@@ -86,7 +104,11 @@ async fn drive(inner: Arc<Inner>, room: Arc<RoomHub>) {
     let mut waited = false;
     loop {
         let done = match want(&room) {
-            Want::Nothing => return,
+            Want::Nothing => {
+                // What was read may be owed to somebody.
+                inner.drive(&room);
+                return;
+            }
             Want::ReadSoon if !waited && !inner.log.announces() => {
                 tokio::time::sleep(inner.limits.gap_wait).await;
                 waited = true;
@@ -135,8 +157,17 @@ async fn read(inner: &Arc<Inner>, room: &Arc<RoomHub>, reason: &'static str) -> 
 async fn settle(inner: &Arc<Inner>, room: &Arc<RoomHub>, loss: Loss) -> bool {
     let head = if loss.proved_rollback {
         start_epoch(inner, room).await
-    } else {
+    } else if room.is_attended() {
         go_on(inner, room).await
+    } else {
+        match look_on(inner, room).await {
+            // Nobody who joined needs a log: none is brought into being.
+            Some(None) => {
+                room.state.lock().await_log(&inner.metrics);
+                return true;
+            }
+            head => head.flatten(),
+        }
     };
     let Some(head) = head else { return false };
     let (reason, position) = (loss.reason, head.position);
@@ -161,6 +192,19 @@ async fn go_on(inner: &Arc<Inner>, room: &Arc<RoomHub>) -> Option<Head> {
         return start_epoch(inner, room).await;
     }
     Some(head)
+}
+
+/// The same where nobody has joined: there may be no log any more.
+async fn look_on(inner: &Arc<Inner>, room: &Arc<RoomHub>) -> Option<Option<Head>> {
+    let heads = inner.heads_of(std::slice::from_ref(&room.id)).await.ok()?;
+    let Some(head) = heads.first().copied().flatten() else {
+        return Some(None);
+    };
+    let disproved = room.state.lock().feed.as_ref()?.is_disproved_by(&head);
+    if disproved {
+        return start_epoch(inner, room).await.map(Some);
+    }
+    Some(Some(head))
 }
 
 /// A rollback was proved: starts a new epoch behind the last entry that this node and the log

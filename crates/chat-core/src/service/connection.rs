@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     /// Rooms that it was told to be removed from, by their logs, before the directory was asked.
     dismissed: Mutex<Vec<RoomId>>,
     greeted: AtomicBool,
+    /// It wants to be told what happens in rooms that it has not joined.
+    notify: AtomicBool,
     /// Its session ended: nothing may be joined any more.
     gone: AtomicBool,
     /// Since it came, and what it may command now.
@@ -70,6 +72,7 @@ impl Connection {
             rooms: Mutex::default(),
             dismissed: Mutex::default(),
             greeted: AtomicBool::new(false),
+            notify: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             commands: Mutex::default(),
             since: Instant::now(),
@@ -101,6 +104,16 @@ impl Connection {
     /// Whether this is the first hello.
     pub(super) fn greet(&self) -> bool {
         !self.greeted.swap(true, Ordering::Relaxed)
+    }
+
+    /// It wants to be told what happens in rooms that it has not joined.
+    pub(super) fn listen(&self) {
+        self.notify.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be told what happens in rooms that it has not joined.
+    pub(super) fn listens(&self) -> bool {
+        self.notify.load(Ordering::Relaxed) && !self.is_gone()
     }
 
     /// Remembers a room, for when the connection ends. Fails if it has ended, or at the limit.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use crate::service::Inner;
 use crate::service::housekeeping::Timer;
 use crate::service::known::KNOWN_FOR;
 use crate::service::room::{Inbound, RoomHub};
+use crate::service::users::Look;
 use crate::signal::{Seen, Signal};
 use crate::topic::Topic;
 
@@ -26,6 +28,9 @@ const BATCH: usize = 256;
 const SIGNALS_QUEUED: usize = 4_096;
 /// Signals that are published in one batch.
 const SIGNALS_BATCH: usize = 128;
+
+/// How often is told who has read.
+const READS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where signals go to be published.
 #[derive(Debug)]
@@ -214,6 +219,13 @@ impl Inner {
             let timer = Timer::StopTyping(Arc::clone(room), typist);
             self.timers.after(self.limits.typing_ttl, timer);
         }
+        if received.reads {
+            self.timers
+                .after(READS_INTERVAL, Timer::TellReads(Arc::clone(room)));
+        }
+        if received.log {
+            self.seek_log(room, true);
+        }
         if received.gap {
             self.mend(room);
         }
@@ -256,7 +268,10 @@ impl Inner {
         self.spawn(async move {
             let rooms = inner.rooms.all();
             inner.compare(&rooms).await;
-            inner.compare_memberships_at_last().await;
+            // Markers have no version: whoever read elsewhere was not heard.
+            for hub in inner.users.all() {
+                inner.look_at(&hub, Look::All);
+            }
             // At once: a store that was rolled back believes in people whom nobody looks for any
             // more when the room is given up.
             for room in &rooms {

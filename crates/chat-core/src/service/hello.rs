@@ -52,6 +52,7 @@ impl Inner {
             answer: Some(answer),
             bytes: 0,
         };
+        let notify = hello.notify;
         for (room, position) in hello.rooms {
             if connection.outbox.is_half_full() {
                 greeting.send();
@@ -72,6 +73,10 @@ impl Inner {
             }
         }
         greeting.send();
+        if notify {
+            // Behind the joins: a room that is joined need not be watched first.
+            self.listen(connection);
+        }
     }
 }
 

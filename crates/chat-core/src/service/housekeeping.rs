@@ -33,6 +33,8 @@ pub(super) enum Timer {
     EndUserGrace(UserId, u64),
     /// A user's next change of status may be told.
     SayUser(UserId),
+    /// It is time to tell who has read.
+    TellReads(Arc<RoomHub>),
     /// Nobody has needed a room for a while.
     Unsubscribe(Arc<RoomHub>),
     /// A user was removed from a room, and its log may not have said so.
@@ -114,6 +116,7 @@ impl Inner {
                     state.tell(event, Some(&user), &self.metrics);
                 }
             }
+            Timer::TellReads(room) => room.state.lock().tell_reads(&self.metrics),
             Timer::Unsubscribe(room) => {
                 let inner = Arc::clone(self);
                 self.spawn(async move { inner.give_up_room(&room).await });
@@ -141,7 +144,8 @@ pub(super) async fn compare_heads(inner: Arc<Inner>) {
 pub(super) async fn renew_logs(inner: Arc<Inner>) {
     loop {
         tokio::time::sleep(inner.limits.log_ttl / RENEWALS_PER_TTL).await;
-        for room in inner.rooms.all() {
+        let rooms = inner.rooms.all().into_iter();
+        for room in rooms.filter(|room| room.is_attended()) {
             // A failure is told by `stored`, and the next round comes long before the time is over.
             let _head = inner.stored(inner.log.open(&room.id).await);
         }

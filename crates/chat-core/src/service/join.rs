@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::answer::JoinResult;
+use crate::directory::Marker;
 use crate::entry::{Entry, EntryBody};
 use crate::error::ServiceError;
 use crate::event::Delivery;
@@ -23,6 +24,7 @@ use crate::service::members::Hold;
 use crate::service::missed::Missed;
 use crate::service::permission;
 use crate::service::room::{RoomHub, RoomState};
+use crate::service::watched::ServedFor;
 
 /// How often a join starts again because more came than could be held, or the log was reset.
 const ROUNDS: usize = 3;
@@ -46,6 +48,8 @@ struct Joining<'a> {
     missed: Missed,
     /// From where on this round takes what was missed.
     from: Option<Position>,
+    /// How far the user has read; nothing while the directory cannot say it.
+    marker: Option<Option<Marker>>,
 }
 
 /// What became of an attempt to register a connection in a room.
@@ -81,6 +85,10 @@ impl Inner {
         let access = self.enter(connection, &wish.room).await?;
         let from = wish.position;
         let missed = Missed::default();
+        let marker = self.marker(&wish.room, &connection.user).await;
+        let marker = marker
+            .inspect_err(|error| tracing::debug!(%error, "cannot read a marker"))
+            .ok();
         let mut joining = Joining {
             inner: self,
             connection,
@@ -89,6 +97,7 @@ impl Inner {
             asked,
             missed,
             from,
+            marker,
         };
         for _ in 0..ROUNDS {
             let registered = joining.register().await?;
@@ -158,14 +167,16 @@ impl Joining<'_> {
             // Its end took it out of this room already: nobody would do so again.
             return Err(ServiceError::unavailable("this connection"));
         }
-        let Some(last) = state.feed.as_ref().map(crate::feed::Feed::last) else {
+        let last = state.feed.as_ref().map(crate::feed::Feed::last);
+        let attended = state.served_for == ServedFor::Members;
+        let Some(last) = last.filter(|_| attended) else {
             return Ok(Place::GivenUp);
         };
         if self.is_outdated(&state) {
             return Ok(Place::Outdated);
         }
         state.idle_since = None;
-        state.members.hold(self.connection);
+        state.hold(self.connection);
         Ok(Place::Held(Registered {
             room: Arc::clone(room),
             resets: state.resets,
@@ -181,6 +192,8 @@ impl Joining<'_> {
         tell: &mut (dyn FnMut(JoinResult) + Send),
     ) -> Result<bool, ServiceError> {
         let room = &registered.room;
+        self.inner.make_countable(room).await?;
+        self.inner.know_reads(room, &self.access.room).await;
         let recovered = match self.from {
             Some(from) => {
                 self.inner
@@ -318,6 +331,8 @@ impl Joining<'_> {
                 .shown_with(&self.connection.user, self.inner.clock.now_ms())
         };
         let room = self.access.room.clone();
+        let marker = self.marker;
+        let reading = marker.and_then(|marker| state.reading(&self.connection.user, marker));
         JoinResult {
             room,
             position,
@@ -327,6 +342,8 @@ impl Joining<'_> {
             messages,
             occupancy,
             occupants,
+            reading,
+            reads: state.all_reads(),
         }
     }
 }

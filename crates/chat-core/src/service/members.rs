@@ -51,6 +51,11 @@ impl Members {
         self.members.is_empty()
     }
 
+    /// Whether a connection hears the room, or will as soon as it has caught up.
+    pub(super) fn has(&self, id: ConnectionId) -> bool {
+        self.index.contains_key(&id)
+    }
+
     /// Whether a connection has joined (catching up is not joined).
     pub(super) fn is_live(&self, id: ConnectionId) -> bool {
         let member = self
@@ -99,15 +104,15 @@ impl Members {
         !std::mem::replace(&mut member.present, true)
     }
 
-    /// Takes a connection out. Answers whether it counted in the room's presence; `None` if it
-    /// was not here.
-    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<bool> {
+    /// Takes a connection out. Answers it and whether it counted in the room's presence; `None` if
+    /// it was not here.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<(Arc<Connection>, bool)> {
         let place = self.index.remove(&id)?;
         let member = self.members.swap_remove(place);
         if let Some(moved) = self.members.get(place) {
             self.index.insert(moved.connection.id, place);
         }
-        Some(member.present)
+        Some((member.connection, member.present))
     }
 
     /// Takes out the joined connections of users of whom `is_out` says so. Those that catch up find
@@ -120,11 +125,9 @@ impl Members {
         let live = self.members.iter().filter(is_live);
         let out = live.filter(|member| is_out(&member.connection));
         let out: Vec<_> = out.map(|member| Arc::clone(&member.connection)).collect();
-        let take = |connection: Arc<Connection>| {
-            let present = self.remove(connection.id)?;
-            Some((connection, present))
-        };
-        out.into_iter().filter_map(take).collect()
+        out.into_iter()
+            .filter_map(|connection| self.remove(connection.id))
+            .collect()
     }
 
     pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {

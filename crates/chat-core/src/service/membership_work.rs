@@ -47,6 +47,8 @@ impl Inner {
                 self.known.forget(&room);
                 self.look_at(&hub, Look::One(room));
             }
+            // What was read here was told when it was.
+            Signal::Marked(marked) if origin != self.instance => self.marked(user, &marked, None),
             Signal::Unknown(_) => {
                 self.metrics.unknown_kinds.inc();
             }
@@ -93,15 +95,6 @@ impl Inner {
             }
         }
         true
-    }
-
-    /// The same until the directory answers.
-    pub(super) async fn compare_memberships_at_last(self: &Arc<Self>) {
-        let mut retry = RETRY_MIN;
-        while !self.compare_memberships().await {
-            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-            retry = (retry * 2).min(RETRY_MAX);
-        }
     }
 
     /// A user has become a member by coming to a room here.
@@ -306,9 +299,13 @@ impl Inner {
         }
     }
 
-    /// A user's rooms on this node are others now: the place for whatever follows them. Called under
-    /// the lock of the user, in the order of the changes; must not ask for that lock.
-    fn memberships_changed(self: &Arc<Self>, _hub: &Arc<UserHub>, _news: &[RoomNews]) {}
+    /// A user's rooms were read, and may be others now: the place for whatever follows them. Called
+    /// under the lock of the user, in the order of the changes; must not ask for that lock.
+    fn memberships_changed(self: &Arc<Self>, hub: &Arc<UserHub>, news: &[RoomNews]) {
+        // Markers may be others even where nothing else is.
+        let others = |news: &RoomNews| !matches!(news, RoomNews::Changed(_));
+        self.watch(hub, news.iter().any(others));
+    }
 }
 
 /// Compares memberships at a jittered interval: finds what was signalled and lost, or never

@@ -60,12 +60,10 @@ impl OwnRooms {
         self.learned
     }
 
-    #[allow(dead_code, reason = "for whatever follows a user's rooms")]
     pub(super) fn all(&self) -> &[OwnRoom] {
         &self.rooms
     }
 
-    #[allow(dead_code, reason = "for whatever follows a user's rooms")]
     pub(super) fn find(&self, id: &RoomId) -> Option<&OwnRoom> {
         self.place(id).ok().map(|at| &self.rooms[at])
     }
@@ -102,10 +100,14 @@ impl OwnRooms {
             });
         }
         for membership in rooms {
-            let own = OwnRoom::from(&membership);
+            let mut own = OwnRoom::from(&membership);
             match before.binary_search_by(|other| other.id.cmp(&own.id)) {
-                Ok(at) if before[at].tells_the_same_as(&own) => {}
-                Ok(_) => news.push(RoomNews::Changed(membership)),
+                Ok(at) => {
+                    own.marker = latest(before[at].marker, own.marker);
+                    if !before[at].tells_the_same_as(&own) {
+                        news.push(RoomNews::Changed(membership));
+                    }
+                }
                 Err(_) => news.push(RoomNews::Added(membership)),
             }
             self.rooms.push(own);
@@ -132,6 +134,17 @@ impl OwnRooms {
             self.version = Some(version);
         }
         (news, self.version != Some(version))
+    }
+
+    /// He has read up to a marker. Answers the one in force, which may be further on.
+    pub(super) fn mark(&mut self, id: &RoomId, marker: Marker) -> Marker {
+        let Ok(at) = self.place(id) else {
+            return marker;
+        };
+        let own = &mut self.rooms[at];
+        let marker = newer(own.marker, marker);
+        own.marker = Some(marker);
+        marker
     }
 
     /// He has just become a member by coming to a room here, which the directory has counted.
@@ -165,7 +178,8 @@ impl OwnRooms {
             }
             (Err(_), None) => None,
             (Ok(at), Some(membership)) => {
-                let own = OwnRoom::from(&membership);
+                let mut own = OwnRoom::from(&membership);
+                own.marker = latest(self.rooms[at].marker, own.marker);
                 let same = self.rooms[at].tells_the_same_as(&own);
                 self.rooms[at] = own;
                 (!same).then_some(RoomNews::Changed(membership))
@@ -181,6 +195,22 @@ impl OwnRooms {
 
     fn place(&self, id: &RoomId) -> Result<usize, usize> {
         self.rooms.binary_search_by(|own| own.id.cmp(id))
+    }
+}
+
+/// A marker that was read may be of before one that was heard of meanwhile.
+fn latest(before: Option<Marker>, read: Option<Marker>) -> Option<Marker> {
+    match read {
+        Some(read) => Some(newer(before, read)),
+        None => before,
+    }
+}
+
+/// Forward only within an epoch. Of two epochs the one that is heard of now is the newer.
+pub(super) fn newer(before: Option<Marker>, now: Marker) -> Marker {
+    match before {
+        Some(before) if before.epoch == now.epoch && before.seq > now.seq => before,
+        _ => now,
     }
 }
 

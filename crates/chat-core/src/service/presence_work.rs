@@ -85,6 +85,9 @@ impl Inner {
 
     /// Compares whom the store believes here with who is here, and mends both ways.
     pub(super) async fn correct_attendance(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if !room.is_attended() {
+            return;
+        }
         let Ok(registered) = self.presence.registered(&room.id).await else {
             room.state.lock().is_roster_stale = true;
             return;
@@ -102,6 +105,9 @@ impl Inner {
 
     /// Reads a room's occupants again and tells the differences.
     pub(super) async fn refresh_roster(self: &Arc<Self>, room: &Arc<RoomHub>) {
+        if !room.is_attended() {
+            return;
+        }
         if self.is_presence_shaken() {
             // A later renewal takes it up; told now, everybody who is not back yet would flicker.
             room.state.lock().is_roster_stale = true;

@@ -28,8 +28,13 @@ use crate::service::facts::Facts;
 use crate::service::flight::Flight;
 use crate::service::members::Members;
 use crate::service::missed::Span;
+use crate::service::reads::Reads;
 use crate::service::roster::{Roster, Told};
 use crate::service::tail::{Tail, TailBudget};
+use crate::service::tally::Tally;
+use crate::service::unread::Life;
+use crate::service::watched::ServedFor;
+use crate::service::watchers::Watchers;
 use crate::signal::{Signal, Typing};
 
 /// One room on this node.
@@ -67,7 +72,7 @@ pub(super) enum Inbound {
 /// What is known of a room while it is served.
 #[derive(Debug)]
 pub(super) struct RoomState {
-    id: RoomId,
+    pub(super) id: RoomId,
     config: RoomConfig,
     facts: SharedFacts,
     pub(super) feed: Option<Feed>,
@@ -87,6 +92,19 @@ pub(super) struct RoomState {
     pub(super) members: Members,
     pub(super) roster: Roster,
     pub(super) attendance: Attendance,
+    pub(super) watchers: Watchers,
+    pub(super) reads: Reads,
+    /// What is being read so that counts are known, by the ticket that it was begun with.
+    pub(super) counts: Flight<u64, ()>,
+    /// A task makes counts known, for those who are owed something.
+    pub(super) is_counted: bool,
+    pub(super) served_for: ServedFor,
+    /// It is watched, and there is no log to follow yet.
+    pub(super) awaits_log: bool,
+    /// A task looks for that log.
+    pub(super) is_log_sought: bool,
+    /// It is counted as only watched.
+    pub(super) is_watched_only: bool,
     typists: HashMap<UserId, Instant>,
     /// The newest entry that this node's lanes were told of.
     acked: u64,
@@ -133,6 +151,14 @@ impl RoomHub {
             members: Members::default(),
             roster: Roster::new(config.roster_max),
             attendance: Attendance::default(),
+            watchers: Watchers::new(id.clone()),
+            reads: Reads::default(),
+            counts: Flight::default(),
+            is_counted: false,
+            served_for: ServedFor::default(),
+            awaits_log: false,
+            is_log_sought: false,
+            is_watched_only: false,
             typists: HashMap::new(),
             acked: 0,
             resets: 0,
@@ -197,6 +223,15 @@ impl RoomState {
         self.early_doubt = false;
     }
 
+    /// Whether something was heard of a log that is not followed yet.
+    pub(super) fn heard_early(&self) -> bool {
+        self.early_doubt || self.early.as_ref().is_some_and(|early| !early.is_empty())
+    }
+
+    pub(super) fn roster_max(&self) -> usize {
+        self.config.roster_max
+    }
+
     /// What was heard so far may not be all. A feed that is there is compared instead.
     pub(super) fn doubt_early(&mut self) {
         self.early_doubt = true;
@@ -206,10 +241,17 @@ impl RoomState {
     pub(super) fn start_feed(
         &mut self,
         head: Position,
+        life: Life,
         recent: Vec<Arc<Entry>>,
         metrics: &Metrics,
     ) {
         let mut feed = Feed::new(head, &recent);
+        let begins = recent.first().map_or(0, |first| first.position.seq);
+        if begins == u64::from(head.seq > 0) {
+            // All there ever was: nothing has to be read to count.
+            let owed = self.watchers.tally.seed(life, &recent, head.epoch);
+            metrics.delivered.inc_by(self.watchers.settle(&owed));
+        }
         for entry in recent {
             self.tail.push(Delivery::new(Event::Entry(entry)));
         }
@@ -227,6 +269,7 @@ impl RoomState {
         }
         self.feed = Some(feed);
         self.since = Instant::now();
+        self.awaits_log = false;
         // However long it took: whoever asked for it has the whole delay to come in.
         self.idle_since = Some(Instant::now());
         self.deliver(out, metrics);
@@ -236,7 +279,10 @@ impl RoomState {
     pub(super) fn stop_feed(&mut self) {
         self.feed = None;
         self.early = None;
+        self.awaits_log = false;
         self.tail.clear();
+        self.watchers.tally = Tally::default();
+        self.reads = Reads::default();
         self.typists.clear();
     }
 
@@ -245,6 +291,7 @@ impl RoomState {
         let mut received = Received::default();
         let mut out = Vec::new();
         for inbound in inbound {
+            received.log |= self.awaits_log && !matches!(inbound, Inbound::Signal(_));
             match inbound {
                 Inbound::Entry(entry) => self.take_entry(entry, &mut out, metrics),
                 Inbound::Head(header) => match &mut self.feed {
@@ -255,7 +302,11 @@ impl RoomState {
                 Inbound::Signal(signal) => {
                     // In order with the entries around it.
                     self.deliver(std::mem::take(&mut out), metrics);
-                    received.typists.extend(self.take_signal(signal, metrics));
+                    match signal {
+                        _ if self.served_for == ServedFor::Watchers => {}
+                        Signal::Read(read) => received.reads |= self.reads.hear(read),
+                        other => received.typists.extend(self.take_signal(other, metrics)),
+                    }
                 }
             }
         }
@@ -286,9 +337,9 @@ impl RoomState {
                 self.tell_roster(told, Event::UserLeft { room, user, at_ms }, metrics);
             }
             Signal::Typing(typing) => return self.take_typing(typing, metrics),
-            // Not of a room, or not yet told to anybody.
             // On its way to the desk before it comes here.
             Signal::Presence(_) => {}
+            // Not of a room, or taken elsewhere.
             Signal::Probe(_)
             | Signal::Membership(_)
             | Signal::Marked(_)
@@ -353,18 +404,27 @@ impl RoomState {
     /// Hands entries to the members. One that changes the room ends a piece: whoever it removes gets
     /// nothing of what comes behind it.
     pub(super) fn deliver(&mut self, out: Vec<Arc<Entry>>, metrics: &Metrics) {
+        if out.is_empty() {
+            return;
+        }
         let mut piece = Vec::with_capacity(out.len());
+        let mut notified = 0;
         for entry in out {
             self.typists.remove(&entry.actor);
-            let delivery = Delivery::new(Event::Entry(Arc::clone(&entry)));
-            self.tail.push(Arc::clone(&delivery));
-            piece.push(delivery);
+            notified += self.watchers.deliver(&entry);
+            if self.served_for == ServedFor::Members || !self.members.is_empty() {
+                let delivery = Delivery::new(Event::Entry(Arc::clone(&entry)));
+                self.tail.push(Arc::clone(&delivery));
+                piece.push(delivery);
+            }
             if let EntryBody::RoomUpdated(change) = &entry.body {
                 self.hand_out(&mut piece, metrics);
                 self.take_change(change, metrics);
             }
         }
         self.hand_out(&mut piece, metrics);
+        self.hear_epoch();
+        metrics.delivered.inc_by(notified);
     }
 
     fn hand_out(&mut self, piece: &mut Vec<Arc<Delivery>>, metrics: &Metrics) {
@@ -373,6 +433,12 @@ impl RoomState {
             metrics.delivered.inc_by(queued);
             piece.clear();
         }
+    }
+
+    /// A connection begins to hear the room by itself.
+    pub(super) fn hold(&mut self, connection: &Arc<Connection>) {
+        self.members.hold(connection);
+        self.watchers.comes_in(connection);
     }
 
     /// Tells all members something that no log keeps.
@@ -391,6 +457,8 @@ impl RoomState {
         self.pages = Flight::default();
         self.resumes = Flight::default();
         self.tell(event, None, metrics);
+        self.watchers.tally.forget();
+        self.reads = Reads::default();
         self.members.reset();
         let mut out = Vec::new();
         if let Some(feed) = &mut self.feed {
@@ -410,10 +478,14 @@ impl RoomState {
 
     /// Takes a connection out. Answers the grace that begins.
     pub(super) fn remove(&mut self, connection: &Connection, lost: bool) -> Option<u64> {
-        let grace = match self.members.remove(connection.id) {
-            Some(true) => self.attendance.leave(&connection.user, lost),
-            Some(false) | None => None,
+        let (grace, left) = match self.members.remove(connection.id) {
+            Some((left, true)) => (self.attendance.leave(&connection.user, lost), Some(left)),
+            Some((left, false)) => (None, Some(left)),
+            None => (None, None),
         };
+        if let Some(left) = left.filter(|left| left.listens()) {
+            self.watchers.goes_out(&left);
+        }
         if self.members.is_empty() && self.idle_since.is_none() {
             self.idle_since = Some(Instant::now());
         }
@@ -444,6 +516,10 @@ impl Mending {
         idle
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle)
+    }
+
     /// Answers whether the task has to begin again.
     pub(super) fn goes_on(&mut self) -> bool {
         let again = matches!(self, Self::Again);
@@ -459,6 +535,10 @@ pub(super) struct Received {
     pub(super) gap: bool,
     /// Typists whose time has to be watched.
     pub(super) typists: Vec<UserId>,
+    /// Who has read is to be told, in a while.
+    pub(super) reads: bool,
+    /// The log that the room awaits is there now.
+    pub(super) log: bool,
 }
 
 fn count_step(step: Step, metrics: &Metrics) {

@@ -18,6 +18,8 @@ use crate::service::Inner;
 use crate::service::housekeeping::Timer;
 use crate::service::room::{RoomConfig, RoomHub};
 use crate::service::tail::TailBudget;
+use crate::service::unread::Life;
+use crate::service::watched::ServedFor;
 use crate::topic::Topic;
 
 /// The rooms of this node.
@@ -50,8 +52,16 @@ impl Rooms {
         self.by_id.read().values().cloned().collect()
     }
 
+    /// Whether a room is still the one of its id.
+    pub(super) fn has(&self, room: &Arc<RoomHub>) -> bool {
+        let by_id = self.by_id.read();
+        by_id
+            .get(&room.id)
+            .is_some_and(|other| Arc::ptr_eq(other, room))
+    }
+
     /// A room, and whether it is new.
-    fn obtain(&self, id: &RoomId) -> (Arc<RoomHub>, bool) {
+    pub(super) fn obtain(&self, id: &RoomId) -> (Arc<RoomHub>, bool) {
         if let Some(room) = self.find(id) {
             return (room, false);
         }
@@ -102,11 +112,7 @@ impl Inner {
                 return Ok(room);
             }
             // Given up while we waited for our turn: the next one is another room.
-            if !self
-                .rooms
-                .find(id)
-                .is_some_and(|current| Arc::ptr_eq(&current, &room))
-            {
+            if !self.rooms.has(&room) {
                 continue;
             }
             // Failed while we waited: trying again one after the other, each until its timeout,
@@ -116,7 +122,9 @@ impl Inner {
             }
             let started = self.start_room(&room).await;
             if started.is_err() {
-                room.state.lock().failed_starts += 1;
+                let mut state = room.state.lock();
+                state.failed_starts += 1;
+                state.served_for = ServedFor::Watchers;
             }
             drop(transition);
             return started.map(|()| room);
@@ -124,13 +132,23 @@ impl Inner {
     }
 
     async fn start_room(self: &Arc<Self>, room: &Arc<RoomHub>) -> Result<(), ServiceError> {
-        room.state.lock().await_feed();
-        let topic = [Topic::Room(room.id.clone())];
-        self.pubsub.subscribe(&topic).await.map_err(|error| {
-            tracing::warn!(room = %room.id, %error, "cannot subscribe");
-            ServiceError::unavailable("the broker")
-        })?;
-        let (head, recent) = self.read_recent(&room.id).await?;
+        let is_watched = {
+            let mut state = room.state.lock();
+            state.served_for = ServedFor::Comers;
+            let is_watched = state.feed.is_some() || state.awaits_log;
+            if !is_watched {
+                state.await_feed();
+            }
+            is_watched
+        };
+        if !is_watched {
+            let topic = [Topic::Room(room.id.clone())];
+            self.pubsub.subscribe(&topic).await.map_err(|error| {
+                tracing::warn!(room = %room.id, %error, "cannot subscribe");
+                ServiceError::unavailable("the broker")
+            })?;
+        }
+        let (head, life, recent) = self.read_recent(&room.id).await?;
         let signals = room.state.lock().roster.signals();
         let roster = self.read_roster(&room.id).await;
         let mut state = room.state.lock();
@@ -138,24 +156,24 @@ impl Inner {
         if let Some((count, occupants)) = roster {
             state.roster.replace(count, occupants);
         }
-        state.start_feed(head, recent, &self.metrics);
+        state.attend(head, life, recent, &self.metrics);
         drop(state);
         self.follow_changes(room);
-        self.metrics.rooms.inc();
         self.drive(room);
         Ok(())
     }
 
-    /// The newest entries of a room, and the position that they end at.
+    /// The newest entries of a room, the position that they end at, and the life that its log is in.
     async fn read_recent(
         &self,
         room: &RoomId,
-    ) -> Result<(Position, Vec<Arc<Entry>>), ServiceError> {
+    ) -> Result<(Position, Life, Vec<Arc<Entry>>), ServiceError> {
         let head = self.stored(self.log.open(room).await)?;
+        let life = Life::from(&head);
         let max = self.limits.tail_max.min(READ_ENTRIES_MAX);
         let above = head.position.seq.saturating_sub(max as u64);
         if head.position.seq == 0 {
-            return Ok((head.position, Vec::new()));
+            return Ok((head.position, life, Vec::new()));
         }
         let mut read = self.read_after(room, above, max, "activate").await?;
         // The read is bounded in bytes: what counts is its newest end.
@@ -179,7 +197,7 @@ impl Inner {
         } else {
             last.epoch
         };
-        Ok((Position { epoch, ..last }, recent))
+        Ok((Position { epoch, ..last }, life, recent))
     }
 
     /// The occupants, as the store knows them; `None` if it is away.
@@ -255,9 +273,11 @@ impl Inner {
                 }
                 return;
             }
-            if state.feed.is_some() {
-                self.metrics.rooms.dec();
+            state.watch_only(&self.metrics);
+            if !state.watchers.is_empty() {
+                return;
             }
+            state.watched_only(false, &self.metrics);
             state.stop_feed();
         }
         if let Err(error) = self
@@ -277,5 +297,6 @@ impl Inner {
 /// Whether a room is served, and how many attempts to serve it failed.
 fn service_of(room: &RoomHub) -> (bool, u64) {
     let state = room.state.lock();
-    (state.feed.is_some(), state.failed_starts)
+    let served = state.feed.is_some() && state.served_for == ServedFor::Members;
+    (served, state.failed_starts)
 }

@@ -180,6 +180,21 @@ impl Inner {
             }
             Command::Leave { room } => self.leave(connection, &room).map(Some),
             Command::Typing { room, active } => self.typing(connection, &room, active).map(Some),
+            other => self.inquire(connection, id, other).await,
+        };
+        if let Some(result) = result.transpose() {
+            connection.answer(id, result);
+        }
+    }
+
+    /// What asks of the connection, or of a room.
+    async fn inquire(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<u64>,
+        command: Command,
+    ) -> Result<Option<Answer>, ServiceError> {
+        match command {
             Command::History { room, from, limit } => {
                 self.history(connection, &room, from, limit).await.map(Some)
             }
@@ -188,9 +203,6 @@ impl Inner {
                 now_ms: self.clock.now_ms(),
             })),
             of_people => self.people_command(connection, id, of_people).await,
-        };
-        if let Some(result) = result.transpose() {
-            connection.answer(id, result);
         }
     }
 
@@ -228,6 +240,13 @@ impl Inner {
         command: Command,
     ) -> Result<Option<Answer>, ServiceError> {
         match command {
+            Command::Read { room, seq } => {
+                let read = self.read(connection, id, &room, seq).await;
+                read.map(|()| None)
+            }
+            Command::Rooms { cursor, limit } => {
+                self.list_rooms(connection, cursor, limit).await.map(Some)
+            }
             Command::CreateRoom {
                 room,
                 kind,

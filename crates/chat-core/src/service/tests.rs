@@ -15,7 +15,7 @@ use crate::entry::{Entry, EntryHeader};
 use crate::envelope;
 use crate::event::Event;
 use crate::ids::{EntryId, Epoch, MessageKey, RoomId, UserId};
-use crate::message::Text;
+use crate::message::{Message, Text};
 use crate::outbox::Outgoing;
 use crate::position::Position;
 use crate::presence::{Change, Kept, Lease, MockPresence, OccupantPage};
@@ -23,7 +23,7 @@ use crate::pubsub::{EventSender, MockPubSub, PubSubEvent, Publication, event_que
 use crate::reach::Reach;
 use crate::room::{Access, Room, RoomKind};
 use crate::room_log::{
-    AppendCall, AppendError, Appended, Head, MockRoomLog, Page, ReadAfter, Stored,
+    AppendCall, AppendError, Appended, Digest, Head, MockRoomLog, Page, ReadAfter, Stored,
 };
 use crate::topic::Topic;
 
@@ -155,10 +155,19 @@ fn mock_log(log: &Log) -> MockRoomLog {
     let state = Arc::clone(log);
     mock.expect_heads()
         .returning(move |rooms| Ok(rooms.iter().map(|_| Some(state.lock().head())).collect()));
+    let counted = Arc::clone(log);
     let state = Arc::clone(log);
     mock.expect_page()
         .returning(move |_, _, _| Ok(state.lock().page.clone()));
+    mock.expect_digests()
+        .returning(move |_, _| Ok(digests(&counted.lock())));
     mock
+}
+
+/// What counting needs of a log whose messages nobody changes.
+fn digests(log: &LogState) -> Vec<Digest> {
+    let messages = log.entries.iter().filter_map(Message::added_by);
+    messages.map(|message| Digest::from(&message)).collect()
 }
 
 fn mock_directory() -> MockDirectory {
@@ -188,6 +197,8 @@ fn mock_directory() -> MockDirectory {
         .returning(|users| Ok(vec![None; users.len()]));
     mock.expect_membership_versions()
         .returning(|users| Ok(vec![0; users.len()]));
+    mock.expect_marker().returning(|_, _| Ok(None));
+    mock.expect_markers().returning(|_, _| Ok(Vec::new()));
     mock
 }
 

@@ -19,6 +19,7 @@ use crate::outbox::Pushed;
 use crate::service::Inner;
 use crate::service::connection::Connection;
 use crate::service::own_rooms::OwnRooms;
+use crate::service::watch::Watching;
 use crate::topic::Topic;
 
 /// First wait after a subscription that failed; doubled up to [`RETRY_MAX`], with full jitter.
@@ -57,6 +58,7 @@ pub(super) struct UserHub {
     state: Mutex<UserState>,
     /// Told when his rooms are known.
     known: Notify,
+    pub(super) watching: Watching,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +140,7 @@ impl Users {
                 id,
                 state: Mutex::default(),
                 known: Notify::new(),
+                watching: Watching::default(),
             })
         };
         let hub = by_id.entry(connection.user.clone()).or_insert_with(new);
@@ -244,7 +247,6 @@ impl UserHub {
 
     /// Waits until his rooms were read once: whoever asks for them afterwards is told of every change
     /// that the answer does not have. Cancel safe.
-    #[allow(dead_code, reason = "asked before a user's rooms are listed")]
     pub(super) async fn until_known(&self) {
         loop {
             let told = self.known.notified();
@@ -310,6 +312,7 @@ impl Inner {
             .own
             .connections
             .retain(|other| other.id != connection.id);
+        self.watch(&hub, false);
         self.follow(&hub);
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Node {
 pub(crate) struct Cluster {
     pub(crate) log: MemoryRoomLog,
     pub(crate) directory: MemoryDirectory,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -31,7 +32,8 @@ impl Cluster {
     pub(crate) fn start(nodes: u64, announcing: bool, limits: &Limits, seed: u64) -> Self {
         fastrand::seed(seed);
         let config = MemoryConfig::from(limits);
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(1_000));
+        let time = Arc::new(ManualClock::new(1_000));
+        let clock: Arc<dyn Clock> = Arc::clone(&time) as Arc<dyn Clock>;
         let broker = MemoryBroker::new(config.clone());
         let log = if announcing {
             MemoryRoomLog::announcing_on(&broker, config.clone(), Arc::clone(&clock))
@@ -67,6 +69,7 @@ impl Cluster {
         Self {
             log,
             directory,
+            clock: time,
             nodes,
         }
     }
@@ -88,12 +91,16 @@ impl Cluster {
     }
 
     pub(crate) async fn connect(&self, node: usize, user: &str) -> Session {
+        self.connect_with(node, user, Hello::default()).await
+    }
+
+    pub(crate) async fn connect_with(&self, node: usize, user: &str, hello: Hello) -> Session {
         let who = Credentials {
             user: Some(make::user(user)),
             ..Credentials::default()
         };
         let session = self.nodes[node].service.connect(who).await.unwrap();
-        session.hello(None, Hello::default()).await;
+        session.hello(None, hello).await;
         session
     }
 

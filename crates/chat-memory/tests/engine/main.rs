@@ -16,3 +16,5 @@ mod person;
 mod properties;
 mod revocations;
 mod rooms;
+mod unread;
+mod watcher;

@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use chat_core::{
-    Answer, ClientLimits, HelloAnswer, Online, Sent, ServiceError, UserPresence, Users, Who,
+    Answer, ClientLimits, HelloAnswer, Online, RoomList, Sent, ServiceError, UserPresence, Users,
+    Who,
 };
 
-use super::objects::{write_error, write_join_result, write_messages, write_occupants, write_room};
+use super::objects::{
+    MessageView, write_error, write_join_result, write_messages, write_occupants, write_room,
+};
 use crate::codec::Codec;
 use crate::error::ErrorObject;
 use crate::names::{role_name, status_name};
@@ -48,6 +51,11 @@ fn write(to: &mut Object<'_>, answer: &Answer) -> bool {
         }
         Answer::Users(users) => write_users(to, users),
         Answer::Online(online) => write_online(to, online),
+        Answer::Read { unread, mentions } => {
+            to.scalar("unread", unread);
+            to.scalar("mentions", mentions);
+        }
+        Answer::Rooms(list) => write_rooms(to, list),
         Answer::Pong { now_ms } => to.scalar("now_ms", now_ms),
         Answer::Done => {}
         _ => return false,
@@ -126,4 +134,19 @@ fn write_online(to: &mut Object<'_>, online: &Online) {
     to.texts("users", &online.users);
     to.optional("cursor", online.cursor.as_deref());
     to.if_true("degraded", online.degraded);
+}
+
+fn write_rooms(to: &mut Object<'_>, list: &RoomList) {
+    to.value("rooms").list(&list.rooms, |out, listed| {
+        out.object(|to| {
+            to.object("room", |to| write_room(to, &listed.room));
+            to.scalar("role", role_name(listed.role));
+            to.scalar("unread", &listed.unread);
+            to.scalar("mentions", &listed.mentions);
+            if let Some(message) = &listed.last_message {
+                to.object("last_message", |to| MessageView::of(message).write(to));
+            }
+        });
+    });
+    to.optional("cursor", list.cursor.as_deref());
 }

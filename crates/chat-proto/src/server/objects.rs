@@ -153,4 +153,16 @@ pub(super) fn write_join_result(to: &mut Object<'_>, result: &JoinResult) {
         to.scalar("count", &result.occupancy);
         write_occupants(to.value("occupants"), &result.occupants);
     });
+    if let Some(reading) = &result.reading {
+        to.scalar("unread", &reading.unread);
+        to.scalar("mentions", &reading.mentions);
+        to.scalar("read_seq", &reading.read_seq);
+    }
+    if let Some(reads) = &result.reads {
+        to.object("reads", |to| {
+            for (user, seq) in reads {
+                to.scalar(user.as_str(), seq);
+            }
+        });
+    }
 }

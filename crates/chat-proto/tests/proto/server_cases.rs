@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chat_core::{
     Access, Answer, ClientLimits, ConnectionId, Delivery, DeviceId, Emoji, EntryBody, Event,
-    HelloAnswer, InstanceId, JoinResult, Member, Meta, Notification, Online, Page, Part,
-    ResetReason, Role, RoomChange, RoomId, Sent, ServiceError, Standing, Status, Stored,
-    UserPresence, Users, Who,
+    HelloAnswer, InstanceId, JoinResult, ListedRoom, Member, Meta, Notification, Online, Page,
+    Part, Reading, ResetReason, Role, RoomChange, RoomId, RoomList, Sent, ServiceError, Standing,
+    Status, Stored, UserPresence, Users, Who,
 };
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ pub(crate) enum Said {
 pub(crate) fn all() -> Vec<(&'static str, Said)> {
     let mut cases = hellos();
     cases.extend(answers());
+    cases.extend(asked());
+    cases.extend(answers_about_people());
     cases.extend(errors());
     cases.extend(entries());
     cases.extend(rooms());
@@ -108,6 +110,27 @@ fn hello() -> HelloAnswer {
     }
 }
 
+fn listed() -> RoomList {
+    let silent = ListedRoom {
+        room: room(),
+        role: Role::Owner,
+        unread: 0,
+        mentions: 0,
+        last_message: None,
+    };
+    let loud = ListedRoom {
+        role: Role::Member,
+        unread: 3,
+        mentions: 1,
+        last_message: Some(full_message()),
+        ..silent.clone()
+    };
+    RoomList {
+        rooms: vec![loud, silent],
+        cursor: Some("AAEC".into()),
+    }
+}
+
 fn hellos() -> Vec<(&'static str, Said)> {
     let mut empty_hello = hello();
     empty_hello.rooms.clear();
@@ -135,7 +158,16 @@ fn answers() -> Vec<(&'static str, Said)> {
         more: true,
         ..missed()
     };
-    let mut all = vec![
+    let read = JoinResult {
+        reading: Some(Reading {
+            unread: 3,
+            mentions: 1,
+            read_seq: 39,
+        }),
+        reads: Some(vec![(user("alice"), 39), (user("bob"), 0)]),
+        ..fresh_join()
+    };
+    vec![
         ok(
             "join with a fresh page",
             Answer::Joined(Box::new(fresh_join())),
@@ -145,6 +177,7 @@ fn answers() -> Vec<(&'static str, Said)> {
             "join that recovered, with more to come",
             Answer::Joined(Box::new(more)),
         ),
+        ok("join with what was read", Answer::Joined(Box::new(read))),
         ok("send, kept in memory", sent(Stored::Memory, false)),
         ok("send, kept by Redis", sent(Stored::Redis, false)),
         ok("send, kept on disk, again", sent(Stored::Disk, true)),
@@ -157,6 +190,12 @@ fn answers() -> Vec<(&'static str, Said)> {
             },
         ),
         ok("delete and react", Answer::Changed { seq: 43 }),
+    ]
+}
+
+/// Answers to what only asks.
+fn asked() -> Vec<(&'static str, Said)> {
+    vec![
         ok(
             "history: plain, with everything, deleted",
             Answer::History(Page {
@@ -165,9 +204,7 @@ fn answers() -> Vec<(&'static str, Said)> {
             }),
         ),
         ok("history without messages", Answer::History(Page::default())),
-    ];
-    all.extend(answers_about_people());
-    all
+    ]
 }
 
 fn answers_about_people() -> Vec<(&'static str, Said)> {
@@ -211,6 +248,15 @@ fn answers_about_people() -> Vec<(&'static str, Said)> {
                 degraded: true,
             }),
         ),
+        ok(
+            "read",
+            Answer::Read {
+                unread: 999,
+                mentions: 2,
+            },
+        ),
+        ok("rooms", Answer::Rooms(listed())),
+        ok("rooms of nobody", Answer::Rooms(RoomList::default())),
         ok("ping", Answer::Pong { now_ms: AT_MS }),
         ok("nothing to say", Answer::Done),
     ]
@@ -365,7 +411,7 @@ fn rooms() -> Vec<(&'static str, Said)> {
     let notification = |updated| {
         Event::Notification(Box::new(Notification {
             room: room_id(),
-            message: message(),
+            message: std::sync::Arc::new(message()),
             unread: 3,
             mentions: 1,
             mentioned: true,

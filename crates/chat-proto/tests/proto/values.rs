@@ -126,5 +126,7 @@ pub(crate) fn fresh_join() -> JoinResult {
         messages: vec![message()],
         occupancy: 2,
         occupants: vec![occupant("alice"), occupant("bob")],
+        reading: None,
+        reads: None,
     }
 }

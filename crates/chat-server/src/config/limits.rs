@@ -73,6 +73,8 @@ limit_keys! {
     rooms_per_connection: count(1..=100_000);
     memberships_max: count(1..=100_000);
     membership_check_interval: span(Duration::from_millis(100)..=HOUR);
+    watch_rooms_max: count(0..=10_000);
+    watched_rooms_max: count(0..=10_000_000);
     leave_grace: span(Duration::ZERO..=5 * MINUTE);
     node_ttl: span(Duration::from_millis(500)..=10 * MINUTE);
     presence_members_max: count(0..=10_000);

@@ -220,6 +220,11 @@ async fn a_user_brings_only_so_many_rooms_into_being() {
     let known = Arc::new(Mutex::new(BTreeSet::new()));
     let mut directory = MockDirectory::new();
     directory.expect_reach().return_const(Reach::Process);
+    directory.expect_marker().returning(|_, _| Ok(None));
+    directory.expect_markers().returning(|_, _| Ok(Vec::new()));
+    directory
+        .expect_memberships()
+        .returning(|_, _| Ok(Memberships::default()));
     let access = |id: &RoomId| Access {
         room: Room {
             id: id.clone(),

@@ -373,7 +373,11 @@ fn what_was_heard_before_the_feed_is_there_is_not_forgotten() {
     };
     state.await_feed();
     state.receive(vec![room::Inbound::Head(head)], &metrics);
-    state.start_feed(Position::start(EPOCH), Vec::new(), &metrics);
+    let life = unread::Life {
+        epoch: EPOCH,
+        epoch_start: 1,
+    };
+    state.start_feed(Position::start(EPOCH), life, Vec::new(), &metrics);
     assert!(
         !state.is_calm(),
         "the head may be of an entry that was not read"
