@@ -35,6 +35,8 @@ struct Shared {
     checker: Mutex<Checker>,
     /// Where nodes are; who was at one that went takes the next.
     nodes: RwLock<Vec<String>>,
+    /// How long they think between two messages.
+    pause: Duration,
     quiet: CancellationToken,
 }
 
@@ -87,7 +89,15 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// Lets so many people in at each node, and waits until all are there and have been heard.
     pub(crate) async fn enter(nodes: &[ServerProcess], each: usize) -> Self {
-        let shared = Arc::new(Shared::default());
+        Self::enter_at(PAUSE, nodes, each).await
+    }
+
+    /// As [`Self::enter`], with people who think as long as that between two messages.
+    pub(crate) async fn enter_at(pause: Duration, nodes: &[ServerProcess], each: usize) -> Self {
+        let shared = Arc::new(Shared {
+            pause,
+            ..Shared::default()
+        });
         *shared.nodes.write() = nodes.iter().map(ServerProcess::ws_url).collect();
         let (mut people, mut tasks) = (Vec::new(), JoinSet::new());
         for number in 0..nodes.len() * each {
@@ -317,7 +327,7 @@ impl Talker {
 
 /// Thinks, and says something; nothing any more once all are to be quiet.
 async fn speak(client: &Client, shared: &Shared, owes: bool, message: u64) -> Spoken {
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(shared.pause).await;
     if !owes && shared.quiet.is_cancelled() {
         return Spoken::Nothing;
     }
@@ -345,7 +355,8 @@ enum Spoken {
     Nothing,
 }
 
-fn message_of(person: usize, message: u64) -> u64 {
+/// What one of them says, the how manieth.
+pub(crate) fn message_of(person: usize, message: u64) -> u64 {
     person as u64 * MESSAGES_MAX + message
 }
 

@@ -1,0 +1,64 @@
+//! Servers on PostgreSQL.
+
+use std::time::Duration;
+
+use chat_client::{CommandError, ErrorCode};
+use chat_testkit::servers::{PostgresDatabase, PostgresServer, RedisServer};
+use chat_tests::ServerProcess;
+use tokio::task::block_in_place;
+
+use super::{BESIDE, KILLS, connected, server_on};
+use crate::crowd::Crowd;
+use crate::kept;
+use crate::person::{message, room, soon};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing_in_postgres() {
+    let database = PostgresDatabase::create().await;
+    let mut servers = [server_on(&database.url())];
+    let mut crowd = Crowd::enter(&servers, 12).await;
+    for _ in 0..KILLS {
+        servers[0].kill();
+        servers = [server_on(&database.url())];
+        crowd.set_nodes(&servers);
+        crowd.until_more_was_said(5).await;
+    }
+    kept::finish(crowd, &servers[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_write_one_room_at_full_speed_show_one_order_without_a_gap() {
+    let redis = RedisServer::start().await;
+    let database = PostgresDatabase::create().await;
+    let (redis, store) = (redis.url(), database.url());
+    let node = || ServerProcess::start(&["--redis", &redis, "--store", &store]);
+    let nodes = [node(), node()];
+    let mut crowd = Crowd::enter_at(Duration::ZERO, &nodes, 6).await;
+    crowd.until_more_was_said(40).await;
+    kept::finish(crowd, &nodes[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postgres_refuses_sends_and_when_it_is_back_nothing_is_lost() {
+    let mut postgres = PostgresServer::start().await;
+    let servers = [server_on(&postgres.url())];
+    let mut crowd = Crowd::enter(&servers, 8).await;
+    let text = BESIDE.to_string();
+    let alice = connected(&servers[0], "alice").await;
+    alice.join(&room(), None).await.unwrap();
+    for _ in 0..2 {
+        crowd.until_more_was_said(3).await;
+        block_in_place(|| postgres.kill());
+        let refused = soon("a refusal", alice.send_message(message(&text))).await;
+        let Err(CommandError::Refused(error)) = refused else {
+            panic!("not refused: {refused:?}");
+        };
+        assert_eq!(error.code, ErrorCode::Unavailable, "{error:?}");
+        block_in_place(|| postgres.start_again());
+        crowd.until_more_was_said(3).await;
+    }
+    let once = alice.send_message(message(&text)).await.unwrap();
+    let retried = alice.send_message(message(&text)).await.unwrap();
+    assert_eq!(retried.seq, once.seq, "the same key, the same message");
+    kept::finish(crowd, &servers[0]).await;
+}
