@@ -83,6 +83,8 @@ pub(crate) enum Scenario {
     Idle(Idle),
     /// Everybody drops and comes back at once while messages flow: how long until all caught up
     Storm(Storm),
+    /// A crowd alone, then beside one sender who floods the server: how much slower it is for the crowd
+    Noisy(Noisy),
 }
 
 /// Rooms, members and messages.
@@ -106,6 +108,23 @@ pub(crate) struct Fanout {
     /// Sends without an ack of each publisher
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=i64::from(WINDOW_MAX)))]
     window: u32,
+}
+
+/// A crowd, and one sender who floods the server with messages in a room of his own.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Noisy {
+    /// Rooms of the crowd
+    #[arg(long, default_value_t = 10)]
+    rooms: u32,
+    /// Connections joined to each room
+    #[arg(long, default_value_t = 10)]
+    members: u32,
+    /// Messages per second and room
+    #[arg(long, default_value_t = 5.0, value_parser = rate)]
+    rate: f64,
+    /// Sends of the flood that have no answer; each is tried again 20 times a second
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=i64::from(WINDOW_MAX)))]
+    pub(crate) flood_window: u32,
 }
 
 /// One message at a time, from somebody who has joined, as whoever speaks in a chat has: what he
@@ -162,6 +181,7 @@ impl Scenario {
             Self::Pingpong(_) => "pingpong",
             Self::Idle(_) => "idle",
             Self::Storm(_) => "storm",
+            Self::Noisy(_) => "noisy",
         }
     }
 }
@@ -177,6 +197,7 @@ impl Cli {
         let targets: Vec<_> = common.url.iter().map(target).collect::<Result<_, _>>()?;
         let mut plan = Plan {
             run: fastrand::u64(..),
+            people: "bench",
             codec: match common.codec {
                 CodecName::Json => Codec::Json,
                 CodecName::Msgpack => Codec::MsgPack,
@@ -231,6 +252,11 @@ impl Scenario {
                 // One message each, to see that everybody still listens.
                 plan.window = 1;
                 plan.rate = Some(1.0);
+            }
+            Self::Noisy(noisy) => {
+                (plan.rooms, plan.members) = (noisy.rooms, noisy.members);
+                ensure!(noisy.rate > 0.0, "--rate must be above 0");
+                plan.rate = Some(noisy.rate);
             }
             Self::Storm(storm) => {
                 share_out(plan, storm.clients, storm.room_size)?;

@@ -69,7 +69,7 @@ impl Member {
             publisher.reconnected();
         }
         let credentials = Credentials {
-            user: Some(Plan::user(self.seat.connection)),
+            user: Some(plan.user(self.seat.connection)),
             ..Credentials::default()
         };
         let hello = Hello {

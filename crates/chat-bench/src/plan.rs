@@ -11,6 +11,8 @@ use crate::wire::Target;
 pub(crate) struct Plan {
     /// Tells this run's rooms and messages from another one's.
     pub(crate) run: u64,
+    /// What its users' names begin with.
+    pub(crate) people: &'static str,
     /// How frames are written.
     pub(crate) codec: Codec,
     /// The servers; connections go round them.
@@ -136,8 +138,8 @@ impl Plan {
     }
 
     /// A connection's user.
-    pub(crate) fn user(connection: u32) -> UserId {
-        UserId::new(format!("bench-{connection}")).expect("a name within its limits")
+    pub(crate) fn user(&self, connection: u32) -> UserId {
+        UserId::new(format!("{}-{connection}", self.people)).expect("a name within its limits")
     }
 }
 
@@ -149,6 +151,7 @@ mod tests {
         let target = Target::parse("ws://127.0.0.1:1/ws", false).unwrap();
         Plan {
             run: 1,
+            people: "bench",
             codec: Codec::Json,
             targets: vec![target; servers],
             rooms: 3,

@@ -11,6 +11,19 @@ use crate::publisher::Sums;
 use crate::scenario::Measured;
 use crate::tally::{Tally, Times};
 
+/// What a flood beside the crowd did.
+#[derive(Debug)]
+pub(crate) struct Noise {
+    /// The crowd's latency without it.
+    pub(crate) alone_p99_us: f64,
+    /// What the flood sent.
+    pub(crate) flood: Sums,
+    /// How often it was refused.
+    pub(crate) flood_refusals: u64,
+    /// Messages of the crowd that were refused, with the flood or without.
+    pub(crate) limited: u64,
+}
+
 /// What came out of a run.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -40,6 +53,9 @@ pub(crate) struct Report {
     pub(crate) problem: String,
     history: history::Report,
     seen: Tally,
+    noise: Option<Noise>,
+    /// An earlier part of the run was not clean.
+    earlier_failed: bool,
 }
 
 impl Report {
@@ -74,6 +90,8 @@ impl Report {
             problem: String::new(),
             history: history::Report::default(),
             seen: Tally::new(),
+            noise: None,
+            earlier_failed: false,
         }
     }
 
@@ -81,6 +99,26 @@ impl Report {
     pub(crate) fn take(&mut self, mut seen: Tally) {
         self.history = std::mem::take(&mut seen.checker).finish();
         self.seen = seen;
+    }
+
+    /// The time that all but a hundredth of the deliveries took at most.
+    pub(crate) fn p99_us(&self) -> f64 {
+        self.seen.latency.quantile_us(0.99)
+    }
+
+    /// How often a message was refused.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.seen.refusals.values().sum()
+    }
+
+    /// This was beside a flood; `alone` says whether all was well without it.
+    pub(crate) fn beside(&mut self, alone: bool, noise: Noise) {
+        self.earlier_failed = !alone;
+        self.noise = Some(noise);
+    }
+
+    fn p99_ratio(&self, noise: &Noise) -> f64 {
+        self.p99_us() / noise.alone_p99_us.max(1.0)
     }
 
     /// Whether every message reached everybody once, in order.
@@ -94,7 +132,7 @@ impl Report {
     }
 
     /// What else must not be.
-    fn faults(&self) -> [(&'static str, u64); 6] {
+    fn faults(&self) -> [(&'static str, u64); 8] {
         [
             ("swapped", self.seen.sums.swapped),
             ("resets", self.history.groundless_resets),
@@ -102,6 +140,12 @@ impl Report {
             ("unreadable", self.seen.unreadable),
             ("absent", self.absent),
             ("not_drained", u64::from(!self.drained)),
+            ("failed_before", u64::from(self.earlier_failed)),
+            // A flood must be nobody else's limit.
+            (
+                "limited",
+                self.noise.as_ref().map_or(0, |noise| noise.limited),
+            ),
         ]
     }
 
@@ -148,6 +192,14 @@ impl Report {
             "storms_ms": self.storms_ms,
             "server_bytes_per_connection": self.bytes_per_connection,
         });
+        if let Some(noise) = &self.noise {
+            json["noise"] = json!({
+                "p99_ratio": self.p99_ratio(noise),
+                "alone_p99_us": noise.alone_p99_us,
+                "flood_acked": noise.flood.acked,
+                "flood_refused": noise.flood_refusals,
+            });
+        }
         for (name, count) in self.faults() {
             json[name] = count.into();
         }
@@ -206,6 +258,15 @@ impl fmt::Display for Report {
         )?;
         self.fmt_measured(f)?;
         fmt_times(f, "latency", &self.seen.latency)?;
+        if let Some(noise) = &self.noise {
+            let (ratio, alone) = (self.p99_ratio(noise), noise.alone_p99_us);
+            writeln!(
+                f,
+                "beside it     p99 is {ratio:.2} times that without the flood, {alone:.0} µs"
+            )?;
+            let (acked, refused) = (noise.flood.acked, noise.flood_refusals);
+            writeln!(f, "flood         {acked} acked, refused {refused} times")?;
+        }
         fmt_times(f, "ack", &self.seen.ack)?;
         fmt_times(f, "connect", &self.seen.entering)?;
         fmt_times(f, "catch up", &self.seen.catching_up)?;

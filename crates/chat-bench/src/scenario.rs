@@ -1,6 +1,7 @@
 //! The scenarios: which orders are given when, and what is measured meanwhile.
 
 mod measure;
+mod noisy;
 
 pub(crate) use measure::Measured;
 
@@ -10,6 +11,7 @@ use anyhow::ensure;
 
 use crate::args::{Cli, Common, Scenario, Storm};
 use crate::fleet::Fleet;
+use crate::plan::Plan;
 use crate::process;
 use crate::report::Report;
 use measure::Measure;
@@ -24,6 +26,13 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// report.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Report> {
     let plan = cli.plan()?;
+    match &cli.scenario {
+        Scenario::Noisy(options) => noisy::run(cli, &plan, options),
+        _ => run_plan(cli, plan),
+    }
+}
+
+fn run_plan(cli: &Cli, plan: Plan) -> anyhow::Result<Report> {
     let common = &cli.common;
     let mut report = Report::new(cli.scenario.name(), &plan);
     let resident = resident_bytes(common)?;
@@ -32,7 +41,9 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Report> {
     fleet.wait_for_all(common.connect_timeout)?;
     report.connects_per_s = report.connections as f64 / began.elapsed().as_secs_f64();
     match &cli.scenario {
-        Scenario::Fanout(_) | Scenario::Pingpong(_) => flow(&mut fleet, common, &mut report)?,
+        Scenario::Fanout(_) | Scenario::Pingpong(_) | Scenario::Noisy(_) => {
+            flow(&mut fleet, common, &mut report)?
+        }
         Scenario::Idle(_) => idle(&mut fleet, common, resident, &mut report)?,
         Scenario::Storm(options) => storm(&mut fleet, common, options, &mut report)?,
     }

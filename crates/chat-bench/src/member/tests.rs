@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_core::{
     Answer, EntryBody, EntryId, Epoch, Event, InstanceId, JoinResult, Position, ResetReason, Room,
-    RoomKind, Sent, ServiceError, Stored,
+    RoomKind, Sent, ServiceError, Stored, UserId,
 };
 use chat_testkit::history::Report;
 
@@ -17,6 +17,7 @@ const EPOCH: Epoch = Epoch(7);
 fn plan(codec: Codec) -> Plan {
     Plan {
         run: 5,
+        people: "bench",
         codec,
         targets: vec![Target::parse("ws://127.0.0.1:1/ws", false).unwrap()],
         rooms: 1,
@@ -104,7 +105,7 @@ impl Script {
             prev: position(seq - 1).id,
             at_ms: 1,
             origin: InstanceId::random(),
-            actor: Plan::user(0),
+            actor: UserId::new("bench-0").unwrap(),
             body: EntryBody::MessageAdded {
                 text: Some(Text::new(marker.text(self.plan.bytes)).unwrap()),
                 reply_to: None,

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_core::Limits;
 use chat_ws::{Config, ResponseFuture, Server};
@@ -10,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 /// A server that shares nothing with any other.
 fn start() -> String {
-    let limits = Limits::default().without_rates();
+    start_with(Limits::default().without_rates())
+}
+
+fn start_with(limits: Limits) -> String {
     let service = chat_memory::embedded(&limits).build().unwrap();
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("ws://{}/ws", server.address());
@@ -93,6 +97,20 @@ async fn a_storm_is_survived_twice() {
     assert_eq!(report["storms_ms"].as_array().unwrap().len(), 2);
     assert_eq!(report["catch_up_us"]["count"], 80);
     assert!(report["resumed"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_limited_and_the_crowd_is_not() {
+    let mut limits = Limits::default().without_rates();
+    limits.messages_per_user = 20;
+    limits.message_window = Duration::from_secs(600);
+    let line = "noisy --rooms 4 --members 4 --rate 10 --flood-window 8 --duration 0.6";
+    let report = clean(line, &start_with(limits)).await;
+    assert_eq!(report["limited"], 0);
+    let noise = &report["noise"];
+    assert!(noise["p99_ratio"].as_f64().unwrap() > 0.0);
+    assert_eq!(noise["flood_acked"], 20);
+    assert!(noise["flood_refused"].as_u64().unwrap() > 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
