@@ -86,9 +86,13 @@ export class Joiner {
     for (const wanted of this.#rooms.all()) wanted.waiters.splice(0).forEach((waiter) => waiter.reject(error));
   }
 
-  /** @param {import("./types.js").WireEvent} event that moves its room's position */
+  /** @param {import("./types.js").WireEvent} event that moves its room's position, or ends the room */
   observe(event) {
     this.#rooms.observe(event);
+    // Asked for again it would not exist.
+    if (event.event === "room_removed" && event.room) {
+      this.#rooms.drop(event.room, new ChatError("not_found", "the user is no member of this room any more"));
+    }
   }
 
   /** @param {any} event a `joined` event: a join result, or a room and an error */

@@ -34,6 +34,19 @@ test("resumes from the position of the last event, not of the join", async () =>
   assert.deepEqual(last().welcome().rooms, { general: "p7" });
 });
 
+test("a room that the user was removed from is not asked for again", async () => {
+  const { client, sockets, clock, last } = await online();
+  sockets[0].receive({ event: "room_removed", room: "general" });
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, {});
+  const made = client.createRoom("private", { name: "Plans", members: ["bob"], key: "k" });
+  const [create] = last().ops("create_room");
+  assert.deepEqual([create.kind, create.name, create.members, create.key], ["private", "Plans", ["bob"], "k"]);
+  last().receive({ id: create.id, ok: { room: { id: "r.x", kind: "private" }, role: "owner" } });
+  assert.equal((await made).role, "owner");
+});
+
 test("an event of a kind that it does not know still moves the position", async () => {
   const { sockets, clock, last } = await online();
   sockets[0].receive({ event: "unheard_of", room: "general", seq: 8, position: "p8" });

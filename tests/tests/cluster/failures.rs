@@ -4,6 +4,7 @@
 mod clock;
 mod limits;
 mod log;
+mod members;
 mod memory;
 mod publisher;
 mod server;

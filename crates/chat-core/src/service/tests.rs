@@ -34,6 +34,7 @@ mod memberships;
 mod people;
 mod presence;
 mod regressions;
+mod rooms;
 mod sending;
 mod upkeep;
 

@@ -1,0 +1,227 @@
+//! What the engine asks the directory about a room, and when.
+
+use super::*;
+use crate::entry::EntryBody;
+use crate::envelope::encode_entry_tail;
+use crate::error::ServiceError;
+use crate::ids::MessageId;
+use crate::room::{Member, Role, RoomChange};
+use crate::room_log::NewEntry;
+
+/// What the directory answers, one after the other, and the last one ever after.
+type Roles = Arc<Mutex<Vec<Option<Role>>>>;
+
+fn private_directory(roles: &Roles, asked: &Arc<Mutex<u64>>) -> MockDirectory {
+    let mut mock = MockDirectory::new();
+    mock.expect_reach().return_const(Reach::Process);
+    mock.expect_memberships()
+        .returning(|_, _| Ok(Memberships::default()));
+    mock.expect_membership_versions()
+        .returning(|users| Ok(vec![0; users.len()]));
+    mock.expect_marker().returning(|_, _| Ok(None));
+    let (roles, asked) = (Arc::clone(roles), Arc::clone(asked));
+    mock.expect_access().returning(move |room, user| {
+        let role = if *user == self::user("bob") {
+            *asked.lock() += 1;
+            let mut roles = roles.lock();
+            if roles.len() > 1 {
+                roles.remove(0)
+            } else {
+                roles[0]
+            }
+        } else {
+            Some(Role::Owner)
+        };
+        let room = Room {
+            id: room.clone(),
+            kind: RoomKind::Private,
+            name: None,
+            topic: None,
+            slow_mode_s: 0,
+            created_at_ms: 1,
+            version: 1,
+            member_count: 2,
+        };
+        Ok(Some(Access { room, role }))
+    });
+    mock
+}
+
+struct Scene {
+    node: Node,
+    log: Log,
+    asked: Arc<Mutex<u64>>,
+}
+
+fn scene(roles: &[Option<Role>]) -> Scene {
+    let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+    let asked = Arc::default();
+    let roles = Arc::new(Mutex::new(roles.to_vec()));
+    let node = Node::start_with(
+        &wire,
+        mock_log(&log),
+        mock_presence(&counts),
+        private_directory(&roles, &asked),
+        Limits::default(),
+    );
+    Scene { node, log, asked }
+}
+
+impl Scene {
+    /// Another node logs a change of the room.
+    fn log_change(&self, change: RoomChange) -> Publication {
+        let body = EntryBody::RoomUpdated(change);
+        let actor = user("alice");
+        let tail = encode_entry_tail(InstanceId::random(), &room(), &actor, &body);
+        let entry = NewEntry {
+            id: EntryId::random(),
+            actor,
+            key: None,
+            body,
+            precondition: None,
+            tail: tail.clone(),
+        };
+        let call = AppendCall {
+            room: room(),
+            entries: vec![entry],
+        };
+        let appended = self.log.lock().append(call).remove(0).unwrap();
+        let header = EntryHeader {
+            position: appended.position,
+            prev: appended.prev,
+            at_ms: appended.at_ms,
+        };
+        Publication {
+            topic: Topic::Room(room()),
+            envelope: envelope::encode_entry(&header, &tail),
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        *self.asked.lock()
+    }
+}
+
+fn removal(version: u64) -> RoomChange {
+    RoomChange {
+        version,
+        members_removed: vec![user("eve")],
+        ..RoomChange::default()
+    }
+}
+
+async fn refusal(client: &mut Client, command: Command) -> ServiceError {
+    client.command(command).await;
+    loop {
+        if let Outgoing::Answer { result, .. } = client.next().await {
+            return result.unwrap_err();
+        }
+    }
+}
+
+fn join() -> Command {
+    Command::Join {
+        room: room(),
+        position: None,
+        history: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_something_in_a_room_that_he_joined_is_known_without_asking() {
+    let scene = scene(&[Some(Role::Member)]);
+    let mut bob = scene.node.connect("bob").await;
+    bob.join(None).await;
+    let asked = scene.asked();
+    for number in 0..5 {
+        bob.send("hi", &format!("k{number}")).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(scene.asked(), asked);
+
+    assert!(scene.node.broker.send(PubSubEvent::Lost));
+    bob.send("the link is down", "l1").await;
+    assert_eq!(
+        scene.asked(),
+        asked,
+        "what was followed until now still counts"
+    );
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for number in 0..3 {
+        bob.send("still", &format!("m{number}")).await;
+    }
+    assert_eq!(scene.asked(), asked + 1, "for a while, one answer for all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_is_the_one_that_the_log_says() {
+    let scene = scene(&[Some(Role::Member)]);
+    let mut bob = scene.node.connect("bob").await;
+    bob.join(None).await;
+    let delete = || Command::Delete {
+        room: room(),
+        message: MessageId {
+            seq: 1,
+            entry: EntryId(1),
+        },
+        key: None,
+    };
+    let update = || Command::UpdateRoom {
+        room: room(),
+        name: None,
+        topic: None,
+        slow_mode_s: None,
+    };
+    assert!(matches!(
+        refusal(&mut bob, update()).await,
+        ServiceError::Forbidden(_)
+    ));
+    let promoted = RoomChange {
+        version: 2,
+        roles: vec![Member {
+            user: user("bob"),
+            role: Role::Admin,
+        }],
+        ..RoomChange::default()
+    };
+    scene.node.hear(&scene.log_change(promoted));
+    settle().await;
+    bob.command(delete()).await;
+    let told = bob.waiting().await;
+    let accepted = told
+        .iter()
+        .any(|frame| matches!(frame, Outgoing::Answer { result, .. } if result.is_ok()));
+    assert!(accepted, "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_behind_a_removal_that_his_answer_does_not_know_is_asked_about_again() {
+    let scene = scene(&[Some(Role::Member), None]);
+    let mut alice = scene.node.connect("alice").await;
+    alice.join(None).await;
+    scene.node.hear(&scene.log_change(removal(5)));
+    settle().await;
+    let mut bob = scene.node.connect("bob").await;
+    assert_eq!(
+        refusal(&mut bob, join()).await,
+        ServiceError::NotFound("room")
+    );
+    assert_eq!(scene.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_ahead_of_the_node_is_shown_only_to_whoever_is_a_member_still() {
+    let scene = scene(&[Some(Role::Member), None]);
+    let mut alice = scene.node.connect("alice").await;
+    alice.join(None).await;
+    // The node is deaf, and the log has gone on.
+    assert!(scene.node.broker.send(PubSubEvent::Lost));
+    settle().await;
+    scene.log_change(removal(5));
+    let mut bob = scene.node.connect("bob").await;
+    assert_eq!(
+        refusal(&mut bob, join()).await,
+        ServiceError::NotFound("room")
+    );
+    assert_eq!(scene.asked(), 2);
+}
