@@ -37,6 +37,13 @@ impl Inner {
         room: &RoomId,
         action: Action,
     ) -> Result<Access, ServiceError> {
+        let identity = connection.identity();
+        if !identity.permits(room) {
+            // Asked for nothing, and never out of memory: a room that the identity forbids takes as
+            // long as one that is not there, however often it is asked for.
+            self.ask_access_now(room, &connection.user).await?;
+            return Err(permission::no_room());
+        }
         let own = connection.known_access(room);
         let access = match own {
             Some(access) if self.is_linked_lately() => Some(access),
@@ -47,12 +54,6 @@ impl Inner {
             },
         };
         let access = access.ok_or_else(permission::no_room)?;
-        let identity = connection.identity();
-        // Asked first and judged afterwards: a room that the identity forbids takes as long as one
-        // that is not there.
-        if !identity.permits(room) {
-            return Err(permission::no_room());
-        }
         let (kind, role) = (access.room.kind, access.role);
         permission::check(action, kind, role, identity.admin)?;
         Ok(access)
@@ -64,7 +65,10 @@ impl Inner {
         room: &RoomId,
         user: &UserId,
     ) -> Result<Option<Access>, ServiceError> {
-        if let Some(access) = self.known.access(room, user) {
+        // A room of others is asked for each time, because one that is not there is: the sooner answer
+        // would tell which of both it was.
+        let known = self.known.access(room, user);
+        if let Some(access) = known.filter(Access::is_visible) {
             return Ok(Some(access));
         }
         self.ask_access_now(room, user).await
