@@ -19,6 +19,7 @@ fn private_directory(roles: &Roles, asked: &Arc<Mutex<u64>>) -> MockDirectory {
     mock.expect_membership_versions()
         .returning(|users| Ok(vec![0; users.len()]));
     mock.expect_marker().returning(|_, _| Ok(None));
+    mock.expect_markers().returning(|_, _| Ok(Vec::new()));
     let (roles, asked) = (Arc::clone(roles), Arc::clone(asked));
     mock.expect_access().returning(move |room, user| {
         let role = if *user == self::user("bob") {

@@ -1,3 +1,5 @@
+//! Who is told what of a room that he watches.
+
 use futures_util::FutureExt;
 
 use super::*;
