@@ -22,7 +22,7 @@ pub struct Device {
 pub struct Said {
     /// Of whom.
     pub user: UserId,
-    /// His devices on this node, the one that changed last in front.
+    /// His devices on this node, the most present in front, of several the one that changed last.
     pub devices: Vec<Device>,
 }
 
