@@ -46,6 +46,11 @@ impl Connection {
         Self { inner, clean: true }
     }
 
+    /// Whether it can be used again. Whoever keeps one that cannot keeps its transaction too.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.clean
+    }
+
     /// Runs one statement outside of a transaction.
     pub(crate) async fn rows(
         &mut self,
@@ -152,7 +157,7 @@ impl Transaction<'_> {
         self.rows(statement, args).await
     }
 
-    /// Commits. After an error the outcome is unknown, unless [`Failure::is_refusal`].
+    /// Commits. After an error the outcome is unknown.
     pub(crate) async fn commit(self) -> Result<(), Failure> {
         self.connection.command("COMMIT").await?;
         self.connection.clean = true;

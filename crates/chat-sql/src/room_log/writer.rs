@@ -114,12 +114,9 @@ impl Writer {
             Err(failure) => return Attempt::Failed(failure),
         };
         let attempt = attempt_on(&self.db, self.settings, &mut connection, calls, deadline).await;
-        let broken = match &attempt {
-            Attempt::Failed(failure) => failure.is_of_connection(),
-            Attempt::Unknown(_) => true,
-            Attempt::Committed(_) | Attempt::Late => false,
-        };
-        if self.db.is_postgres() && !broken {
+        // One that was given up on the way is still in its transaction: the next batch must not
+        // commit what this one left there.
+        if self.db.is_postgres() && connection.is_clean() {
             self.connection = Some(connection);
         }
         attempt

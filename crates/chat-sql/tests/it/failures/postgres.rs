@@ -150,6 +150,40 @@ fn a_server_that_hangs_holds_nobody_up_and_nothing_acts_late() {
     });
 }
 
+/// A writer that gave up between two statements, and then writes something else.
+#[test]
+fn what_was_given_up_between_two_statements_is_not_committed_with_the_next_batch() {
+    chat_testkit::run(async {
+        let database = Database::postgres().await;
+        let mut config = database.config();
+        config.writers = 1;
+        let log = SqlStore::open(config).await.unwrap().room_log();
+        let (r, other) = (room("r"), room("other"));
+        for room in [&r, &other] {
+            log.open(room).await.unwrap();
+        }
+        // Whoever says something has written its entry by then, and not yet the head.
+        let mut beside = database.beside().await;
+        beside
+            .run("BEGIN; LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+            .await;
+        let said = keyed(say(&r, &user("alice"), "late"), "k", 1);
+        let late = append(&log, &r, vec![again(&said)], TIMEOUT / 10).await;
+        assert!(matches!(late[0], Err(AppendError::Refused(_))), "{late:?}");
+        beside.run("ROLLBACK").await;
+        one(&log, &other, say(&other, &user("alice"), "next"))
+            .await
+            .unwrap();
+        assert!(
+            entries(&log, &r).await.is_empty(),
+            "refused, so not written"
+        );
+        let retried = one(&log, &r, said).await.unwrap();
+        assert_eq!((retried.position.seq, retried.duplicate), (1, false));
+        assert_eq!(texts(&log, &r).await, ["late"]);
+    });
+}
+
 #[test]
 fn nodes_that_write_the_same_rooms_in_any_order_make_one_order() {
     chat_testkit::run(async {
