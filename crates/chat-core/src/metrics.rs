@@ -112,8 +112,8 @@ metrics! {
     links_lost: Counter = "chat_links_lost", "Links to the broker lost";
     /// Signals that were not published.
     signals_dropped: Counter = "chat_signals_dropped", "Signals that were not published";
-    /// People counted out for dead nodes.
-    swept: Counter = "chat_swept", "People counted out for dead nodes";
+    /// People counted out for dead nodes: of each of their rooms, and as users.
+    swept: Counter = "chat_swept", "People counted out for dead nodes, of each room and as users";
 }
 
 impl Metrics {

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use crate::ids::{RoomId, UserId};
+use crate::ids::{InstanceId, RoomId, UserId};
 use crate::message::Millis;
 use crate::reach::Reach;
 use crate::standing::{Said, Shift, Standing};
@@ -128,6 +128,7 @@ pub enum PresenceError {
 /// 17. `said_users_answers_whom_the_store_believes_here`: of this node's present generation.
 /// 18. `keep_counts_what_the_store_has`: within a bounded number of calls each room of this node is
 ///     named, with the number of its users.
+/// 19. `nodes_answers_whose_lease_holds`: the same to every node, whether it has anybody or not.
 ///
 /// # Not promised
 /// An order of `join`s and `leave`s of different users.
@@ -224,6 +225,12 @@ pub trait Presence: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`PresenceError::Unavailable`]
     async fn renew(&self) -> Result<Lease, PresenceError>;
+
+    /// The nodes whose lease holds, in no order; a bounded number of them.
+    ///
+    /// # Errors
+    /// [`PresenceError::Unavailable`]
+    async fn nodes(&self) -> Result<Vec<InstanceId>, PresenceError>;
 
     /// Counts out a bounded number of people of nodes whose lease has ended; called again while it
     /// answers some.

@@ -226,6 +226,11 @@ impl Presence for MemoryPresenceNode {
         Ok(state.renew(&mut generation, now_ms, self.store.node_ttl_ms))
     }
 
+    async fn nodes(&self) -> Result<Vec<InstanceId>, PresenceError> {
+        let now_ms = self.store.clock.now_ms();
+        Ok(self.store.state.lock().nodes(now_ms))
+    }
+
     async fn sweep(&self) -> Result<Vec<Departure>, PresenceError> {
         let now_ms = self.store.clock.now_ms();
         let generation = self.generation();

@@ -183,6 +183,12 @@ pub(crate) fn node_name(instance: InstanceId, generation: u64) -> String {
     format!("{instance}.{generation}")
 }
 
+/// Whose name that is.
+pub(crate) fn instance_of(name: &str) -> Option<InstanceId> {
+    let (instance, _) = name.split_once('.')?;
+    instance.parse().ok().map(InstanceId)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

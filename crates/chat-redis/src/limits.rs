@@ -45,6 +45,8 @@ pub const USERS_TTL: Duration = Duration::from_secs(3600);
 pub const USERS_ROUND: usize = 360;
 /// Dead nodes that one sweep looks at.
 pub const SWEEP_NODES_MAX: usize = 100;
+/// Nodes of a cluster that are looked at: more than anybody runs, few enough for one answer.
+pub const NODES_MAX: usize = 1_000;
 /// People that one sweep counts out before it hands back.
 pub const SWEEP_PEOPLE_MAX: usize = 500;
 /// Rooms of a dead node that are fetched at a time.

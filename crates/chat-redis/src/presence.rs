@@ -6,14 +6,15 @@
 //! the node's set before anybody is counted, and removed after the last one was counted out, so
 //! that whoever sweeps a dead node finds all of it.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chat_core::{
-    Change, Departure, Ended, Kept, Lease, OccupantPage, Presence, PresenceError, Reach, RoomId,
-    Said, Shift, Standing, Topic, UserId,
+    Change, Departure, Ended, InstanceId, Kept, Lease, OccupantPage, Presence, PresenceError,
+    Reach, RoomId, Said, Shift, Standing, Topic, UserId,
 };
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
@@ -21,7 +22,8 @@ use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
 use crate::error::LinkError;
-use crate::limits::{PIPELINE_CHUNK, PRESENCE_TTL, ROOM_LOCKS, SCAN_PAGE};
+use crate::keys::instance_of;
+use crate::limits::{NODES_MAX, PIPELINE_CHUNK, PRESENCE_TTL, ROOM_LOCKS, SCAN_PAGE};
 use crate::pubsub::RedisPubSub;
 use crate::script;
 use crate::shared::Shared;
@@ -193,7 +195,7 @@ impl Presence for RedisPresence {
             return Ok(Vec::new());
         };
         let occ = self.shared.keys.presence(room, &name).occ;
-        let mut users = std::collections::BTreeSet::new();
+        let mut users = BTreeSet::new();
         let mut cursor = 0_u64;
         loop {
             let mut scan = redis::cmd("HSCAN");
@@ -290,6 +292,14 @@ impl Presence for RedisPresence {
         self.begin().await?;
         self.node.lock().take_unannounced();
         Ok(Lease::Renewed)
+    }
+
+    async fn nodes(&self) -> Result<Vec<InstanceId>> {
+        // One whose lease was not answered counts as alive: it is looked at again.
+        let leases = self.leases(NODES_MAX).await?.into_iter();
+        let alive = leases.filter(|(_, lease)| *lease != Some(false));
+        let nodes: BTreeSet<_> = alive.filter_map(|(name, _)| instance_of(&name)).collect();
+        Ok(nodes.into_iter().collect())
     }
 
     async fn sweep(&self) -> Result<Vec<Departure>> {

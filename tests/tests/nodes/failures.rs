@@ -8,10 +8,10 @@ mod sweeper;
 use std::collections::BTreeSet;
 
 use chat_core::UserId;
-use chat_testkit::servers::RedisServer;
+use chat_testkit::servers::{RedisServer, TcpProxy};
 use chat_tests::ServerProcess;
 
-use crate::person::{PATIENCE, Person, Wanderer, node, soon};
+use crate::person::{PATIENCE, Person, Wanderer, message, node, soon};
 
 /// Waits until a node answers a probe with a status.
 fn wait_for_readiness(node: &ServerProcess, status: u16) {
@@ -145,6 +145,32 @@ async fn two_clusters_on_one_redis_do_not_hear_each_other() {
     alice.until_said("for us").await;
     assert_eq!(eve.say("for them").await.seq, 1, "a room of its own");
     eve.until_said("for them").await;
+}
+
+/// Redis keeps the log there and tells of an entry in the step that appends it, so that nothing is
+/// between: whoever dies without having heard of it changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_appended_and_did_not_live_to_ack_is_heard_once_and_a_retry_is_a_duplicate() {
+    let redis = RedisServer::start().await;
+    let proxy = TcpProxy::start(redis.address()).await;
+    let behind = ["--redis", &format!("redis://{}", proxy.address())];
+    let limits = ["--limit", "node_ttl=2s", "--limit", "append_timeout=20s"];
+    let mut dying = ServerProcess::start(&[behind.as_slice(), limits.as_slice()].concat());
+    let two = node(&redis);
+    let mut bob = Person::enter(&two, "bob").await;
+    let writer = Person::enter(&dying, "writer").await;
+    bob.sees(2).await;
+    proxy.slow_down_answers(PATIENCE);
+    let sends = writer.client.clone();
+    let sent = tokio::spawn(async move { sends.send_message(message("unheard")).await });
+    assert_eq!(bob.texts_until("unheard").await, ["unheard"]);
+    dying.kill();
+    let sent = soon("an outcome", sent).await.unwrap();
+    assert!(sent.is_err(), "nobody said so: {sent:?}");
+    let writer = Person::enter(&two, "writer").await;
+    assert!(writer.say("unheard").await.duplicate);
+    writer.say("after").await;
+    assert_eq!(bob.texts_until("after").await, ["after"]);
 }
 
 /// A count out of a node's metrics.

@@ -101,6 +101,17 @@ impl Person {
         self.comings_and_goings_until(text).await;
     }
 
+    /// What is said up to that text, in the order in which it comes.
+    pub(crate) async fn texts_until(&mut self, last: &str) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        while texts.last().is_none_or(|text| text != last) {
+            if let ServerEvent::Entry(entry) = self.event().await {
+                texts.extend(text_of(&entry.change).map(str::to_owned));
+            }
+        }
+        texts
+    }
+
     pub(crate) async fn say(&self, text: &str) -> Sent {
         soon("an ack", self.client.send_message(message(text)))
             .await

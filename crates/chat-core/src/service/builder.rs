@@ -234,6 +234,8 @@ fn start_upkeep(inner: &Arc<Inner>) {
     inner.spawn(housekeeping::renew_logs(Arc::clone(inner)));
     inner.spawn(housekeeping::tell_each_second(Arc::clone(inner)));
     inner.spawn(housekeeping::keep_lease(Arc::clone(inner)));
+    inner.spawn(housekeeping::sweep_often(Arc::clone(inner)));
+    inner.spawn(housekeeping::watch_nodes(Arc::clone(inner)));
     inner.spawn(identities::end_identities(Arc::clone(inner)));
     inner.spawn(people_work::say_all(Arc::clone(inner)));
     inner.spawn(people_work::tell_all(Arc::clone(inner)));

@@ -1,11 +1,12 @@
 //! What has to be done later or again and again: graces, delayed unsubscribes, typing that ends,
-//! comparing heads, telling occupancy, keeping the node's lease.
+//! comparing heads, telling occupancy, keeping the node's lease, looking for nodes that have died.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::event::{Event, Part};
 use crate::ids::{RoomId, UserId};
@@ -18,6 +19,10 @@ const OCCUPANCY_INTERVAL: Duration = Duration::from_secs(1);
 /// Timers that are handed over to their queue at once. A full queue drops none: see
 /// [`Timers::after`].
 const TIMERS_QUEUED: usize = 8_192;
+
+/// How often it is looked for nodes that have died: within two seconds of the end of their lease their
+/// people have left and what they did not publish is delivered.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a served room's log is renewed within its time to live.
 const RENEWALS_PER_TTL: u32 = 4;
@@ -156,7 +161,7 @@ pub(super) async fn renew_logs(inner: Arc<Inner>) {
 /// have come to.
 pub(super) async fn tell_each_second(inner: Arc<Inner>) {
     let mut ticks = tokio::time::interval(OCCUPANCY_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         inner.tell_parts_again();
@@ -176,10 +181,10 @@ pub(super) async fn tell_each_second(inner: Arc<Inner>) {
     }
 }
 
-/// Keeps the node's lease, and sweeps the people of nodes that did not.
+/// Keeps the node's lease, and what the store has of it.
 pub(super) async fn keep_lease(inner: Arc<Inner>) {
     let mut ticks = tokio::time::interval(inner.limits.node_ttl / 3);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut first = true;
     loop {
         ticks.tick().await;
@@ -204,6 +209,49 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
             }
         }
         inner.keep().await;
-        inner.sweep().await;
     }
+}
+
+/// Counts out the people of nodes whose lease has ended. Apart from the lease: a node that has much
+/// to count out must not lose its own meanwhile.
+pub(super) async fn sweep_often(inner: Arc<Inner>) {
+    let mut ticks = look_ticks(&inner);
+    loop {
+        ticks.tick().await;
+        if !inner.parts.is_away(Part::Presence) {
+            inner.sweep().await;
+        }
+    }
+}
+
+/// Compares all rooms with their logs when another node's lease has ended: what it has committed and
+/// did not live to publish is in them. Each node looks for itself, because only one of them sweeps.
+pub(super) async fn watch_nodes(inner: Arc<Inner>) {
+    if inner.log.announces() {
+        // Nothing is in the log that was not published.
+        return;
+    }
+    let mut ticks = look_ticks(&inner);
+    let mut known = HashSet::new();
+    loop {
+        ticks.tick().await;
+        if inner.parts.is_away(Part::Presence) {
+            continue;
+        }
+        let Ok(alive) = inner.presence.nodes().await else {
+            continue;
+        };
+        let alive: HashSet<_> = alive.into_iter().collect();
+        let has_ended = !known.is_subset(&alive);
+        known = alive;
+        if has_ended {
+            inner.compare(&inner.rooms.all()).await;
+        }
+    }
+}
+
+fn look_ticks(inner: &Inner) -> Interval {
+    let mut ticks = tokio::time::interval(LOOK_INTERVAL.min(inner.limits.node_ttl / 3));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

@@ -141,6 +141,7 @@ impl Inner {
                 }
             };
             for one in ended {
+                self.metrics.swept.inc();
                 self.tell_ended(one);
             }
         }

@@ -33,12 +33,10 @@ impl Inner {
         self.say_all_users_again();
     }
 
-    /// Counts out the people of dead nodes, and looks for what these may have committed without
-    /// telling anybody.
-    pub(super) async fn sweep(self: &Arc<Self>) {
+    /// Counts out the people of dead nodes.
+    pub(super) async fn sweep(&self) {
         // First: whoever ends is still in the rosters of his rooms, which are to be told.
         self.sweep_users().await;
-        let mut swept = false;
         loop {
             let departures = match self.presence.sweep().await {
                 Ok(departures) if departures.is_empty() => break,
@@ -48,16 +46,11 @@ impl Inner {
                     break;
                 }
             };
-            swept = true;
             for departure in departures {
                 self.metrics.swept.inc();
                 let (room, user, change) = (departure.room, departure.user, departure.change);
                 self.say_left(&room, user, &change);
             }
-        }
-        if swept && !self.log.announces() {
-            let inner = Arc::clone(self);
-            self.spawn(async move { inner.compare(&inner.rooms.all()).await });
         }
     }
 

@@ -85,6 +85,13 @@ impl State {
         }
     }
 
+    /// Nodes whose lease holds.
+    pub(super) fn nodes(&self, now_ms: Millis) -> Vec<InstanceId> {
+        let held = self.generations.iter();
+        let held = held.filter(|(_, held)| held.lease_until_ms > now_ms);
+        held.map(|((node, _), _)| *node).collect()
+    }
+
     pub(super) fn occupancies(&self) -> usize {
         self.occupancies
     }

@@ -10,6 +10,8 @@ use tokio::time::sleep;
 use crate::client::{Habits, Run, check};
 use crate::cluster::{Cluster, ROOM, UNNOTICED, run};
 
+mod death;
+
 const NODES: u64 = 3;
 const CLIENTS: u32 = 8;
 /// What is noticed is healed long before anybody compares heads on his own account.

@@ -31,25 +31,32 @@ impl Sweep {
 impl RedisPresence {
     /// Names of nodes whose lease has ended.
     pub(super) async fn dead_nodes(&self) -> Result<Vec<String>> {
+        let leases = self.leases(SWEEP_NODES_MAX).await?.into_iter();
+        let dead = leases.filter(|(_, lease)| *lease == Some(false));
+        Ok(dead.map(|(name, _)| name).collect())
+    }
+
+    /// Up to `max` nodes that are entered for sweeping, and whether each has a lease, as far as that
+    /// was answered.
+    pub(super) async fn leases(&self, max: usize) -> Result<Vec<(String, Option<bool>)>> {
         let keys = &self.shared.keys;
         let mut range = redis::cmd("ZRANGE");
-        range.arg(keys.nodes()).arg(0).arg(SWEEP_NODES_MAX - 1);
+        range.arg(keys.nodes()).arg(0).arg(max - 1);
         let names: Vec<String> = self.ask(range).await?;
         if names.is_empty() {
-            return Ok(names);
+            return Ok(Vec::new());
         }
         let mut pipe = Pipeline::with_capacity(names.len());
         for name in &names {
             pipe.cmd("EXISTS").arg(keys.lease(name));
         }
         let leases = self.shared.others.run(&mut pipe).await;
-        let leases = leases.map_err(|error| unavailable(&error))?;
-        let is_dead = |lease: &redis::RedisResult<Value>| matches!(lease, Ok(Value::Int(0)));
-        let dead = names.into_iter().zip(leases);
-        Ok(dead
-            .filter(|(_, lease)| is_dead(lease))
-            .map(|(name, _)| name)
-            .collect())
+        let leases = leases.map_err(|error| unavailable(&error))?.into_iter();
+        let leases = leases.map(|lease| match lease {
+            Ok(Value::Int(exists)) => Some(exists == 1),
+            _ => None,
+        });
+        Ok(names.into_iter().zip(leases).collect())
     }
 
     /// Sweeps one dead node until nothing is left of it, or enough was done for once (`false`).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Departure, Lease, Presence, PresenceError, RoomId, UserId};
+use chat_core::{Departure, InstanceId, Lease, Presence, PresenceError, RoomId, UserId};
 
 use crate::make::{room, user};
 
@@ -61,6 +61,7 @@ macro_rules! presence_contract {
             whoever_is_on_a_living_node_stays_online,
             said_users_answers_whom_the_store_believes_here,
             keep_counts_what_the_store_has,
+            nodes_answers_whose_lease_holds,
         );
     };
 }
@@ -332,4 +333,29 @@ pub async fn grace_is_ended_by_the_sweep(harness: &dyn PresenceHarness) {
         .into_iter()
         .collect();
     assert_eq!(back, BTreeSet::from([bob]));
+}
+
+/// Clause 19.
+pub async fn nodes_answers_whose_lease_holds(harness: &dyn PresenceHarness) {
+    let (dead, other) = (live_node(harness).await, live_node(harness).await);
+    let third = live_node(harness).await;
+    let all = nodes_of(third.as_ref()).await;
+    assert_eq!(all.len(), 3, "with nobody on them");
+    dead.join(&room("general"), &user("alice")).await.unwrap();
+    pass(harness, &[&other, &third], past_ttl(harness)).await;
+    let left = nodes_of(other.as_ref()).await;
+    assert_eq!(left, nodes_of(third.as_ref()).await);
+    assert!(left.len() == 2 && left.is_subset(&all), "{left:?}");
+    sweep_all(other.as_ref()).await;
+    assert_eq!(nodes_of(third.as_ref()).await, left, "whoever sweeps");
+    // Who comes back has a lease again, under the same name.
+    assert_eq!(dead.renew().await, Ok(Lease::Renewed));
+    assert_eq!(nodes_of(other.as_ref()).await, all);
+}
+
+async fn nodes_of(node: &dyn Presence) -> BTreeSet<InstanceId> {
+    let nodes = node.nodes().await.unwrap();
+    let unique: BTreeSet<_> = nodes.iter().copied().collect();
+    assert_eq!(unique.len(), nodes.len(), "each once: {nodes:?}");
+    unique
 }

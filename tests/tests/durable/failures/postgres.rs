@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use chat_client::{CommandError, ErrorCode};
-use chat_testkit::servers::{PostgresDatabase, PostgresServer, RedisServer};
+use chat_testkit::servers::{PostgresDatabase, PostgresServer, RedisServer, TcpProxy};
 use chat_tests::ServerProcess;
 use tokio::task::block_in_place;
 
 use super::{BESIDE, KILLS, connected, server_on};
 use crate::crowd::Crowd;
 use crate::kept;
-use crate::person::{message, room, soon};
+use crate::person::{Person, message, room, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing_in_postgres() {
@@ -61,4 +61,44 @@ async fn a_killed_postgres_refuses_sends_and_when_it_is_back_nothing_is_lost() {
     let retried = alice.send_message(message(&text)).await.unwrap();
     assert_eq!(retried.seq, once.seq, "the same key, the same message");
     kept::finish(crowd, &servers[0]).await;
+}
+
+/// Its messages are committed, and nobody is told: it reaches PostgreSQL, and Redis no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_committed_and_did_not_live_to_publish_is_delivered_by_the_others_once() {
+    let redis = RedisServer::start().await;
+    let database = PostgresDatabase::create().await;
+    let proxy = TcpProxy::start(redis.address()).await;
+    let store = database.url();
+    // Heads are compared so rarely that only the end of its lease can show what it did.
+    let limits = ["node_ttl=4s", "head_check_interval=1h", "leave_grace=300ms"];
+    let limits = limits.map(|limit| ["--limit", limit]).concat();
+    let node = |redis: &str| {
+        let seams = ["--redis", redis, "--store", &store];
+        ServerProcess::start(&[seams.as_slice(), &limits].concat())
+    };
+    let mut dying = node(&format!("redis://{}", proxy.address()));
+    let (one, two) = (node(&redis.url()), node(&redis.url()));
+    let mut readers = [
+        Person::enter(&one, "bob").await,
+        Person::enter(&two, "carol").await,
+    ];
+    let writer = Person::enter(&dying, "writer").await;
+    for reader in &mut readers {
+        reader.sees(3).await;
+    }
+    writer.say("published").await;
+    for reader in &mut readers {
+        assert_eq!(reader.texts_until("published").await, ["published"]);
+    }
+    proxy.stall(true);
+    assert_eq!(writer.say("committed").await.stored, "disk");
+    dying.kill();
+    for reader in &mut readers {
+        assert_eq!(reader.texts_until("committed").await, ["committed"]);
+    }
+    readers[0].say("after").await;
+    for reader in &mut readers {
+        assert_eq!(reader.texts_until("after").await, ["after"]);
+    }
 }

@@ -109,6 +109,9 @@ async fn a_node_with_a_hundred_people_is_killed_and_each_of_them_ends_once() {
     assert_eq!(users[&user("a-3")].status, "online");
     let online = alice.client.online(None, None).await.unwrap();
     assert_eq!(online.count, 2 * CROWD as u64 + 1);
+    let swept = |node| super::metric(node, "chat_swept_total");
+    let swept = swept(&nodes[0]) + swept(&nodes[1]);
+    assert_eq!(swept, 2 * CROWD, "out of their room, and as users");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,6 +71,7 @@ impl Stood {
             })
         });
         mock.expect_said_users().returning(|| Ok(Vec::new()));
+        mock.expect_nodes().returning(|| Ok(Vec::new()));
         let store = self.clone();
         mock.expect_sweep_users()
             .returning(move || Ok(std::mem::take(&mut *store.ended.lock())));
