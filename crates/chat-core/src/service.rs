@@ -49,6 +49,7 @@ mod flight;
 mod members;
 mod room;
 mod roster;
+mod standings;
 mod tail;
 
 mod access;

@@ -3,9 +3,11 @@
 //! What happens to an envelope or a call is drawn from a generator with a given seed, one draw per
 //! envelope or call in the order in which they come: the same order gives the same faults.
 
+mod directory;
 mod pubsub;
 mod room_log;
 
+pub use directory::FaultyDirectory;
 pub use pubsub::{EnvelopeFaults, FaultyPubSub};
 pub use room_log::{FaultyRoomLog, LogFaults};
 

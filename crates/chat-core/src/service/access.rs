@@ -20,6 +20,14 @@ use crate::service::send::Change;
 use crate::signal::Signal;
 use crate::topic::Topic;
 
+/// What somebody may do who comes to a room.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) access: Access,
+    /// In which life of the link the directory was asked; nothing if it is away.
+    pub(super) link: Option<u64>,
+}
+
 impl Inner {
     /// Whether a user may see a room; one that he cannot does not exist.
     pub(super) async fn access(
@@ -47,11 +55,12 @@ impl Inner {
         let own = connection.known_access(room);
         let access = match own {
             Some(access) if self.is_linked_lately() => Some(access),
-            stale => match self.ask_access(room, &connection.user).await {
+            stale => {
+                let ask = self.ask_access(room, &connection.user);
                 // Chat goes on while the broker and the directory are away.
-                Err(_) if stale.is_some() => stale,
-                asked => asked?,
-            },
+                let known = || stale.clone().or_else(|| self.followed(connection, room));
+                self.ask_or_recall(ask, || known().map(Some)).await?
+            }
         };
         let access = access.ok_or_else(permission::no_room)?;
         let (kind, role) = (access.room.kind, access.role);
@@ -94,15 +103,58 @@ impl Inner {
         ServiceError::unavailable("the directory")
     }
 
+    /// What a member may do in a room that this node follows, while the directory is away: only if he
+    /// came in here before, and his removal could not have been overlooked since.
+    fn followed(&self, connection: &Connection, room: &RoomId) -> Option<Access> {
+        if !connection.identity().permits(room) {
+            return None;
+        }
+        let link = self.is_linked_lately().then(|| self.link_life());
+        let hub = self.rooms.find(room)?;
+        let state = hub.state.lock();
+        state.followed(&connection.user, link)
+    }
+
     /// A user comes to a room: a member as he is, anybody else only to an open one, of which he
-    /// becomes a member.
+    /// becomes a member. Whoever is followed here comes back while the directory is away.
     pub(super) async fn enter(
         self: &Arc<Self>,
         connection: &Connection,
         id: &RoomId,
+    ) -> Result<Entered, ServiceError> {
+        let link = self.link_life();
+        let ask = async {
+            let asked = self.ask_access_now(id, &connection.user).await?;
+            let access = self.enter_as(connection, id, asked).await?;
+            let link = Some(link);
+            Ok(Entered { access, link })
+        };
+        let recall = || {
+            let access = self.followed(connection, id)?;
+            Some(Entered { access, link: None })
+        };
+        let entered = self.ask_or_recall(ask, recall).await;
+        if entered.as_ref().is_err_and(|error| !error.is_retryable()) {
+            self.forget_standing(id, &connection.user);
+        }
+        entered
+    }
+
+    /// The directory says that somebody is no member.
+    pub(super) fn forget_standing(&self, room: &RoomId, user: &UserId) {
+        if let Some(hub) = self.rooms.find(room) {
+            hub.state.lock().standings.forget(user);
+        }
+    }
+
+    /// The same, by what the directory said of it.
+    async fn enter_as(
+        self: &Arc<Self>,
+        connection: &Connection,
+        id: &RoomId,
+        known: Option<Access>,
     ) -> Result<Access, ServiceError> {
         let (user, identity) = (&connection.user, connection.identity());
-        let known = self.ask_access_now(id, user).await?;
         if !identity.permits(id) {
             // Nothing is opened and nobody made a member.
             return Err(permission::no_room());

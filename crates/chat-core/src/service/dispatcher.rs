@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -39,6 +39,8 @@ pub(super) struct Signals {
     /// The broker said `Lost` and not yet `Restored`.
     cut: AtomicBool,
     cut_since: Mutex<Option<Instant>>,
+    /// Counts the times that the link came back.
+    restored: AtomicU64,
 }
 
 pub(super) fn signal_queue() -> (Signals, mpsc::Receiver<Publication>) {
@@ -48,6 +50,7 @@ pub(super) fn signal_queue() -> (Signals, mpsc::Receiver<Publication>) {
             queue,
             cut: AtomicBool::new(false),
             cut_since: Mutex::default(),
+            restored: AtomicU64::new(0),
         },
         queued,
     )
@@ -76,6 +79,11 @@ impl Inner {
     pub(super) fn is_linked_lately(&self) -> bool {
         let is_recent = |since: Instant| since.elapsed() < KNOWN_FOR;
         self.is_linked() || self.signals.cut_since.lock().is_some_and(is_recent)
+    }
+
+    /// In which life the link is: what was followed in an earlier one has a hole.
+    pub(super) fn link_life(&self) -> u64 {
+        self.signals.restored.load(Ordering::Acquire)
     }
 }
 
@@ -260,6 +268,8 @@ impl Inner {
     }
 
     fn restored(self: &Arc<Self>) {
+        // First, so that nobody takes the link for one that was never cut.
+        self.signals.restored.fetch_add(1, Ordering::AcqRel);
         self.signals.cut.store(false, Ordering::Release);
         *self.signals.cut_since.lock() = None;
         self.set_part(Part::BrokerIn, false);

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::error::ServiceError;
 use crate::event::{Delivery, Event, Part};
 use crate::outbox::Outgoing;
 use crate::service::Inner;
@@ -73,7 +75,29 @@ impl Parts {
     }
 }
 
+/// How long a store that is known to be away is asked before memory answers in its place.
+const ASKED_AWAY: Duration = Duration::from_millis(250);
+
 impl Inner {
+    /// Asks a store; what is `known` answers in its place while it is away. That is looked up when the
+    /// store has not answered, because it may have changed meanwhile.
+    pub(super) async fn ask_or_recall<T>(
+        &self,
+        ask: impl Future<Output = Result<T, ServiceError>>,
+        known: impl Fn() -> Option<T>,
+    ) -> Result<T, ServiceError> {
+        let asked = if self.parts.is_away(Part::Store) && known().is_some() {
+            let asked = tokio::time::timeout(ASKED_AWAY, ask).await;
+            asked.unwrap_or_else(|_| Err(ServiceError::unavailable("the store")))
+        } else {
+            ask.await
+        };
+        match asked {
+            Err(error @ ServiceError::Unavailable { .. }) => known().ok_or(error),
+            asked => asked,
+        }
+    }
+
     /// Notes that a part is away or back, and tells everybody if that is news.
     pub(super) fn set_part(&self, part: Part, away: bool) {
         // The common case costs one load.

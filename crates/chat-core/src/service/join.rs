@@ -18,7 +18,8 @@ use crate::outbox::CloseReason;
 use crate::position::Position;
 use crate::room::{Access, Room, RoomKind};
 use crate::service::Inner;
-use crate::service::connection::Connection;
+use crate::service::access::Entered;
+use crate::service::connection::{Connection, Standing};
 use crate::service::housekeeping::Timer;
 use crate::service::members::Hold;
 use crate::service::missed::Missed;
@@ -44,6 +45,8 @@ struct Joining<'a> {
     wish: Wish,
     /// What the user may do, and when the directory was asked.
     access: Access,
+    /// In which life of the link that was; nothing while the directory is away.
+    link: Option<u64>,
     asked: Instant,
     missed: Missed,
     /// From where on this round takes what was missed.
@@ -82,18 +85,25 @@ impl Inner {
             return Err(error);
         }
         let asked = Instant::now();
-        let access = self.enter(connection, &wish.room).await?;
+        let Entered { access, link } = self.enter(connection, &wish.room).await?;
         let from = wish.position;
         let missed = Missed::default();
-        let marker = self.marker(&wish.room, &connection.user).await;
-        let marker = marker
-            .inspect_err(|error| tracing::debug!(%error, "cannot read a marker"))
-            .ok();
+        let marker = match link {
+            Some(_) => {
+                let marker = self.marker(&wish.room, &connection.user).await;
+                let marker =
+                    marker.inspect_err(|error| tracing::debug!(%error, "cannot read a marker"));
+                marker.ok()
+            }
+            // Nobody waits for a directory that is away.
+            None => self.known_marker(&wish.room, &connection.user).map(Some),
+        };
         let mut joining = Joining {
             inner: self,
             connection,
             wish,
             access,
+            link,
             asked,
             missed,
             from,
@@ -175,6 +185,10 @@ impl Joining<'_> {
         if self.is_outdated(&state) {
             return Ok(Place::Outdated);
         }
+        if let Some(link) = self.link {
+            let standing = Standing::from(&self.access);
+            state.standings.put(&self.connection.user, standing, link);
+        }
         state.idle_since = None;
         state.hold(self.connection);
         Ok(Place::Held(Registered {
@@ -192,8 +206,7 @@ impl Joining<'_> {
         tell: &mut (dyn FnMut(JoinResult) + Send),
     ) -> Result<bool, ServiceError> {
         let room = &registered.room;
-        self.inner.make_countable(room).await?;
-        self.inner.know_reads(room, &self.access.room).await;
+        self.know_counts(room).await?;
         let recovered = match self.from {
             Some(from) => {
                 self.inner
@@ -230,6 +243,16 @@ impl Joining<'_> {
         Ok(true)
     }
 
+    /// What is unread can be counted, once this resolves; while the store is away it need not be.
+    async fn know_counts(&self, room: &Arc<RoomHub>) -> Result<(), ServiceError> {
+        if self.link.is_none() {
+            return Ok(());
+        }
+        self.inner.make_countable(room).await?;
+        self.inner.know_reads(room, &self.access.room).await;
+        Ok(())
+    }
+
     /// Whether somebody may have been removed from the room without this join seeing it: by an entry
     /// that was delivered, or lies below where the room began to be served, since the directory was
     /// asked. An open room hides nothing.
@@ -241,8 +264,8 @@ impl Joining<'_> {
     async fn ask_again(&mut self, room: &Arc<RoomHub>) -> Result<(), ServiceError> {
         self.asked = Instant::now();
         match self.inner.enter(self.connection, &self.wish.room).await {
-            Ok(access) => {
-                self.access = access;
+            Ok(Entered { access, link }) => {
+                (self.access, self.link) = (access, link);
                 Ok(())
             }
             Err(error) => {
@@ -259,7 +282,8 @@ impl Joining<'_> {
         let position = page.await?;
         if self.access.room.kind != RoomKind::Open && position.seq > last.seq {
             // The log is ahead of this node: what it has may lie behind the entry that removed him.
-            self.access = self.inner.enter(self.connection, &self.wish.room).await?;
+            let entered = self.inner.enter(self.connection, &self.wish.room).await?;
+            (self.access, self.link) = (entered.access, entered.link);
         }
         Ok(position)
     }

@@ -136,6 +136,7 @@ impl Inner {
         self.tell_news(hub, &own.connections, &news, first);
         self.tell_back_again(&own.connections, &rooms);
         drop(own);
+        self.forget_standings(&hub.id, &news);
         hub.is_known_now();
         Ok(())
     }
@@ -172,10 +173,20 @@ impl Inner {
         self.tell_news(hub, &own.connections, news.as_slice(), false);
         self.tell_back_again(&own.connections, membership.as_slice());
         drop(own);
+        self.forget_standings(&hub.id, news.as_slice());
         if all {
             self.look_at(hub, Look::All);
         }
         Ok(())
+    }
+
+    /// What a user has ceased to be a member of does not know him any more.
+    fn forget_standings(&self, user: &UserId, news: &[RoomNews]) {
+        for news in news {
+            if let RoomNews::Removed(room) = news {
+                self.forget_standing(room, user);
+            }
+        }
     }
 
     /// Tells a user's connections what is new of his rooms. At the first read nothing is: who asks

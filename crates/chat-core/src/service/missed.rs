@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::error::ServiceError;
 use crate::event::{Delivery, Event};
@@ -16,7 +16,7 @@ use crate::service::Inner;
 use crate::service::room::RoomHub;
 
 /// What a connection is told it missed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Missed {
     /// `entries` are exactly what came after the client's position.
     pub(super) recovered: bool,
@@ -79,9 +79,9 @@ impl Inner {
         from: Position,
         missed: &mut Missed,
     ) -> Result<Option<Position>, ServiceError> {
-        let position = match self.missed_in_memory(room, from, missed) {
+        let position = match self.missed_in_memory(room, from, true, missed) {
             Some(position) => Some(position),
-            None => self.missed_in_log(room, from, missed).await?,
+            None => self.missed_in_store(room, from, missed).await?,
         };
         let reason = if position.is_some() {
             "recovered"
@@ -95,14 +95,40 @@ impl Inner {
         Ok(position)
     }
 
+    /// What the log has; while it is away, what this node has delivered: whoever resumes stands then
+    /// where all others of the room do.
+    async fn missed_in_store(
+        self: &Arc<Self>,
+        room: &Arc<RoomHub>,
+        from: Position,
+        missed: &mut Missed,
+    ) -> Result<Option<Position>, ServiceError> {
+        let before = std::mem::take(missed);
+        let ask = async {
+            let mut found = before.clone();
+            let position = self.missed_in_log(room, from, &mut found).await?;
+            Ok((position, found))
+        };
+        let recall = || {
+            let mut found = before.clone();
+            let position = self.missed_in_memory(room, from, false, &mut found)?;
+            Some((Some(position), found))
+        };
+        let (position, found) = self.ask_or_recall(ask, recall).await?;
+        *missed = found;
+        Ok(position)
+    }
+
+    /// `surely`: only if it is the log's truth.
     fn missed_in_memory(
         &self,
         room: &RoomHub,
         from: Position,
+        surely: bool,
         missed: &mut Missed,
     ) -> Option<Position> {
         let state = room.state.lock();
-        let calm = self.is_linked() && state.is_calm();
+        let calm = !surely || (self.is_linked() && state.is_calm());
         let feed = state
             .feed
             .as_ref()
@@ -198,8 +224,10 @@ impl Inner {
         let position = if calm {
             last
         } else {
-            let head = self.stored(self.log.open(&room.id).await)?.position;
-            if head.seq >= last.seq { head } else { last }
+            let ask = async { self.stored(self.log.open(&room.id).await) };
+            let asked = self.ask_or_recall(ask.map_ok(Some), || Some(None)).await?;
+            let head = asked.map(|head| head.position);
+            head.filter(|head| head.seq >= last.seq).unwrap_or(last)
         };
         let max = history.unwrap_or(self.limits.history_default).min(PAGE_MAX);
         if max > 0 && position.seq > 0 {
@@ -210,14 +238,17 @@ impl Inner {
         Ok(position)
     }
 
-    /// A page, as large as an answer may be.
+    /// A page, as large as an answer may be. While the log is away, what the tail of a live room has
+    /// of it.
     pub(super) async fn page(
         &self,
         room: &RoomId,
         from: PageFrom,
         max: usize,
     ) -> Result<Page, ServiceError> {
-        let mut page = self.stored(self.log.page(room, from, max).await)?;
+        let ask = async { self.stored(self.log.page(room, from, max).await) };
+        let recall = || self.rooms.find(room)?.state.lock().tail.page(from, max);
+        let mut page = self.ask_or_recall(ask, recall).await?;
         page.trim(from, PAGE_BYTES_MAX);
         Ok(page)
     }

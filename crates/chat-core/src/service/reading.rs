@@ -15,7 +15,6 @@ use crate::service::Inner;
 use crate::service::connection::Connection;
 use crate::service::room::{RoomHub, RoomState};
 use crate::service::unread::{Counts, Life};
-use crate::service::users::UserHub;
 use crate::service::watchers::unread_count;
 use crate::signal::{Marked, Read, Signal};
 use crate::topic::Topic;
@@ -75,11 +74,10 @@ impl Inner {
         room: &RoomId,
         user: &UserId,
     ) -> Result<Option<Marker>, DirectoryError> {
-        let hub = self.users.find(user);
-        let known = |hub: &Arc<UserHub>| hub.own_rooms().rooms.find(room)?.marker;
-        if let Some(marker) = hub.as_ref().and_then(known) {
+        if let Some(marker) = self.known_marker(room, user) {
             return Ok(Some(marker));
         }
+        let hub = self.users.find(user);
         let marker = self.directory.marker(room, user).await?;
         if let (Some(hub), Some(marker)) = (hub, marker) {
             // Of an earlier membership: whoever watches the room counts from there as well.
@@ -87,6 +85,12 @@ impl Inner {
             self.watch(&hub, false);
         }
         Ok(marker)
+    }
+
+    /// A user's marker, as this node follows it.
+    pub(super) fn known_marker(&self, room: &RoomId, user: &UserId) -> Option<Marker> {
+        let hub = self.users.find(user)?;
+        hub.own_rooms().rooms.find(room)?.marker
     }
 
     /// How far everybody has read is known, once this resolves, if the room is small and the

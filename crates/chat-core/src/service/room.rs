@@ -30,6 +30,7 @@ use crate::service::members::Members;
 use crate::service::missed::Span;
 use crate::service::reads::Reads;
 use crate::service::roster::{Roster, Told};
+use crate::service::standings::Standings;
 use crate::service::tail::{Tail, TailBudget};
 use crate::service::tally::Tally;
 use crate::service::unread::Life;
@@ -90,6 +91,8 @@ pub(super) struct RoomState {
     early_doubt: bool,
     pub(super) tail: Tail,
     pub(super) members: Members,
+    /// What members are who came in here.
+    pub(super) standings: Standings,
     pub(super) roster: Roster,
     pub(super) attendance: Attendance,
     pub(super) watchers: Watchers,
@@ -149,6 +152,7 @@ impl RoomHub {
             early_doubt: false,
             tail: Tail::new(budget),
             members: Members::default(),
+            standings: Standings::default(),
             roster: Roster::new(config.roster_max),
             attendance: Attendance::default(),
             watchers: Watchers::new(id.clone()),
@@ -278,6 +282,7 @@ impl RoomState {
     /// The room is served no longer.
     pub(super) fn stop_feed(&mut self) {
         self.feed = None;
+        self.standings.clear();
         self.early = None;
         self.awaits_log = false;
         self.tail.clear();
@@ -453,6 +458,7 @@ impl RoomState {
         metrics.feed_resets.inc();
         self.resets += 1;
         self.acked = 0;
+        self.standings.clear();
         self.tail.clear();
         self.pages = Flight::default();
         self.resumes = Flight::default();

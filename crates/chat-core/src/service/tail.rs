@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::entry::{Entry, EntryBody};
 use crate::event::{Delivery, Event};
 use crate::ids::MessageId;
+use crate::message::Message;
+use crate::room_log::{Page, PageFrom};
 
 /// What all tails of a node may keep together.
 #[derive(Debug)]
@@ -76,6 +78,47 @@ impl Tail {
         let oldest = self.deliveries.front()?.entry()?.position.seq;
         let skip = usize::try_from((seq + 1).checked_sub(oldest)?).ok()?;
         (skip <= self.deliveries.len()).then(|| self.deliveries.range(skip..))
+    }
+
+    /// A page of messages as they stand after all that is here; `None` if the tail has nothing of it.
+    pub(super) fn page(&self, from: PageFrom, max: usize) -> Option<Page> {
+        let oldest = self.deliveries.front()?.entry()?.position.seq;
+        let mut messages = self.messages();
+        let more = match from {
+            PageFrom::Before(seq) => {
+                messages.retain(|message| message.id.seq < seq);
+                let surplus = messages.len().saturating_sub(max);
+                messages.drain(..surplus);
+                surplus > 0 || oldest > 1
+            }
+            PageFrom::After(seq) => {
+                if self.above(seq).is_none() {
+                    return None;
+                }
+                messages.retain(|message| message.id.seq > seq);
+                let more = messages.len() > max;
+                messages.truncate(max);
+                more
+            }
+        };
+        // Below the tail there may be what was asked for.
+        (!messages.is_empty() || !more).then_some(Page { messages, more })
+    }
+
+    /// The messages that were added here, in seq order. Whatever changed one since is here too.
+    fn messages(&self) -> Vec<Message> {
+        let mut messages: Vec<Message> = Vec::new();
+        for entry in self.deliveries.iter().filter_map(|it| it.entry()) {
+            if let Some(message) = Message::added_by(entry) {
+                messages.push(message);
+            } else if let Some(target) = entry.body.target() {
+                let at = messages.binary_search_by_key(&target.seq, |message| message.id.seq);
+                if let Ok(at) = at {
+                    messages[at].apply(entry);
+                }
+            }
+        }
+        messages
     }
 
     /// The log was lost: nothing of it is left.
@@ -183,6 +226,59 @@ mod tests {
         let first = tail.above(0).unwrap().next().unwrap();
         let body = &first.entry().unwrap().body;
         assert!(matches!(body, EntryBody::MessageAdded { text: None, .. }));
+    }
+
+    fn page(tail: &Tail, from: PageFrom, max: usize) -> Option<(Vec<u64>, bool)> {
+        let page = tail.page(from, max)?;
+        let seqs = page.messages.iter().map(|message| message.id.seq);
+        Some((seqs.collect(), page.more))
+    }
+
+    #[test]
+    fn a_page_is_what_the_tail_has_of_it_and_says_whether_there_is_more() {
+        let mut tail = Tail::new(Arc::new(TailBudget::new(4, usize::MAX)));
+        (1..=3).for_each(|seq| tail.push(said(seq)));
+        let newest = PageFrom::Before(u64::MAX);
+        assert_eq!(page(&tail, newest, 9), Some((vec![1, 2, 3], false)));
+        assert_eq!(page(&tail, newest, 2), Some((vec![2, 3], true)));
+        assert_eq!(page(&tail, PageFrom::Before(1), 9), Some((vec![], false)));
+        assert_eq!(page(&tail, PageFrom::After(1), 1), Some((vec![2], true)));
+        (4..=9).for_each(|seq| tail.push(said(seq)));
+        assert_eq!(page(&tail, newest, 9), Some((vec![6, 7, 8, 9], true)));
+        assert_eq!(page(&tail, PageFrom::Before(6), 9), None, "it is below");
+        assert_eq!(page(&tail, PageFrom::After(4), 9), None, "5 is not here");
+        assert_eq!(
+            page(&tail, PageFrom::After(5), 9),
+            Some((vec![6, 7, 8, 9], false))
+        );
+    }
+
+    #[test]
+    fn a_page_shows_messages_as_they_stand() {
+        let mut tail = Tail::new(Arc::new(TailBudget::new(8, usize::MAX)));
+        let id = |seq| MessageId {
+            seq,
+            entry: EntryId(seq),
+        };
+        (1..=3).for_each(|seq| tail.push(said(seq)));
+        let text = Some(Text::new("other").unwrap());
+        let (message, mentions) = (id(1), vec![]);
+        tail.push(entry(
+            4,
+            EntryBody::MessageUpdated {
+                message,
+                text: text.clone(),
+                mentions,
+            },
+        ));
+        tail.push(entry(5, EntryBody::MessageDeleted { message: id(2) }));
+        let page = tail.page(PageFrom::Before(u64::MAX), 9).unwrap();
+        let [one, two, three] = &page.messages[..] else {
+            panic!("{page:?}");
+        };
+        assert_eq!((&one.text, one.changed_seq), (&text, Some(4)));
+        assert_eq!((&two.text, two.changed_seq), (&None, Some(5)));
+        assert_eq!(three.changed_seq, None);
     }
 
     #[test]

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::{
-    ChatService, Clock, Credentials, EventStream, Hello, InstanceId, Limits, ManualClock, Position,
-    PubSub, PubSubError, Publication, Reach, RoomLog, Session, Topic,
+    ChatService, Clock, Credentials, Directory, EventStream, Hello, InstanceId, Limits,
+    ManualClock, Position, PubSub, PubSubError, Publication, Reach, RoomLog, Session, Topic,
 };
 use chat_memory::{MemoryBroker, MemoryConfig, MemoryDirectory, MemoryPresence, MemoryRoomLog};
-use chat_testkit::faults::{EnvelopeFaults, FaultyPubSub, FaultyRoomLog, LogFaults};
+use chat_testkit::faults::{
+    EnvelopeFaults, FaultyDirectory, FaultyPubSub, FaultyRoomLog, LogFaults,
+};
 use chat_testkit::make;
 
 /// One node and its switches.
 pub(crate) struct Node {
     pub(crate) link: Arc<FaultyPubSub>,
     pub(crate) log: Arc<FaultyRoomLog>,
+    pub(crate) directory: Arc<FaultyDirectory>,
     pub(crate) service: ChatService,
 }
 
@@ -49,6 +52,7 @@ impl Cluster {
                 Arc::new(log.clone()),
                 seed + 100 + number,
             ));
+            let own = Arc::new(FaultyDirectory::new(Arc::new(directory.clone())));
             let service = ChatService::builder(
                 Arc::new(SlowToSubscribe {
                     link: Arc::clone(&link),
@@ -57,13 +61,18 @@ impl Cluster {
                 Arc::new(presence.node(instance)),
             )
             .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
-            .directory(Arc::new(directory.clone()))
+            .directory(Arc::clone(&own) as Arc<dyn Directory>)
             .clock(Arc::clone(&clock))
             .limits(limits.clone().without_rates())
             .instance(instance)
             .build()
             .unwrap();
-            Node { link, log, service }
+            Node {
+                link,
+                log,
+                directory: own,
+                service,
+            }
         };
         let nodes = (0..nodes).map(node).collect();
         Self {
@@ -85,6 +94,7 @@ impl Cluster {
     pub(crate) fn heal(&self) {
         self.set(EnvelopeFaults::default(), LogFaults::default());
         for node in &self.nodes {
+            node.directory.set_away(false);
             node.link.restore();
             node.link.drain();
         }

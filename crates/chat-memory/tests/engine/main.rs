@@ -8,6 +8,7 @@
     reason = "helpers of tests panic on purpose; clippy's exception covers test functions only"
 )]
 
+mod away;
 mod client;
 mod cluster;
 mod failures;

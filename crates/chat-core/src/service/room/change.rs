@@ -11,7 +11,7 @@ use super::RoomState;
 use crate::event::{Delivery, Event};
 use crate::ids::UserId;
 use crate::metrics::Metrics;
-use crate::room::{Role, RoomChange};
+use crate::room::{Access, Role, Room, RoomChange, RoomKind};
 use crate::service::connection::Connection;
 
 impl RoomState {
@@ -21,6 +21,7 @@ impl RoomState {
         if let Some(facts) = &mut *self.facts.write() {
             facts.apply(change);
         }
+        self.standings.apply(change);
         let added = change.members_added.iter().map(|user| (user, Role::Member));
         let roles = change
             .roles
@@ -51,8 +52,23 @@ impl RoomState {
 
     /// A user is no member any more, though no entry says so.
     pub(in crate::service) fn expel(&mut self, user: &UserId, metrics: &Metrics) {
+        self.standings.forget(user);
         let out = self.members.expel(|connection| connection.user == *user);
         self.dismiss(out, metrics);
+    }
+
+    /// What a member may do who came in here, as the log has it since. Only while he cannot have been
+    /// removed unnoticed: nothing is missing, and the link is the one over which that was followed
+    /// (`link`; none if it is cut for too long). An open room hides nothing.
+    pub(in crate::service) fn followed(&self, user: &UserId, link: Option<u64>) -> Option<Access> {
+        let (role, since) = self.standings.find(user)?;
+        let facts = self.facts.read();
+        let room = facts.as_ref()?.room();
+        let nothing_missed = || self.is_calm() && self.mending.is_idle() && link == Some(since);
+        (room.kind == RoomKind::Open || nothing_missed()).then(|| Access {
+            room: Room::clone(room),
+            role: Some(role),
+        })
     }
 
     /// Tells those who were taken out, behind the last entry that they got.
