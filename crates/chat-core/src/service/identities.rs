@@ -121,6 +121,7 @@ impl Inner {
         let expires_at_ms = identity.expires_at_ms;
         self.identities.replace(connection, identity);
         self.leave_forbidden(connection);
+        self.watch_by_token(connection);
         Ok(Answer::Refreshed { expires_at_ms })
     }
 

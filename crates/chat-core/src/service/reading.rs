@@ -146,7 +146,8 @@ impl Inner {
         let event = unread_count(&marked.room, counts);
         let is_inside = |id| state.as_ref().is_some_and(|state| state.members.has(id));
         for connection in connections {
-            if connection.listens() || is_inside(connection.id) {
+            let hears = connection.listens() || is_inside(connection.id);
+            if hears && connection.identity().permits(&marked.room) {
                 let event = std::slice::from_ref(&event);
                 connection.outbox.push_events(event);
             }

@@ -104,13 +104,11 @@ impl Inner {
             tracing::warn!(user = %connection.user, %error, "cannot list rooms");
             ServiceError::unavailable("the directory")
         })?;
-        let ids: Vec<_> = memberships
-            .rooms
-            .iter()
-            .map(|it| it.room.id.clone())
-            .collect();
+        let (identity, mut rooms) = (connection.identity(), memberships.rooms);
+        rooms.retain(|it| identity.permits(&it.room.id));
+        let ids: Vec<_> = rooms.iter().map(|it| it.room.id.clone()).collect();
         let heads = self.heads_of(&ids).await?;
-        let places = memberships.rooms.into_iter().zip(heads);
+        let places = rooms.into_iter().zip(heads);
         let places = places.map(|(membership, head)| {
             let at = head.map_or(membership.room.created_at_ms, |head| head.at_ms);
             let place = Place {

@@ -16,6 +16,7 @@ use crate::ids::RoomId;
 use crate::service::Inner;
 use crate::service::catch_up::{RETRY_MAX, RETRY_MIN};
 use crate::service::connection::Connection;
+use crate::service::own_rooms::OwnRoom;
 use crate::service::room::{Mending, RoomHub};
 use crate::service::users::UserHub;
 
@@ -49,6 +50,11 @@ impl Default for Watching {
 }
 
 impl Watching {
+    /// What is watched now.
+    pub(super) fn rooms(&self) -> Vec<Arc<RoomHub>> {
+        self.state.lock().rooms.clone()
+    }
+
     fn is_settled(&self) -> bool {
         self.state.lock().work.is_idle()
     }
@@ -105,11 +111,11 @@ impl Inner {
             let listeners = own.connections.iter().filter(|one| one.listens());
             let listeners: Vec<_> = listeners.cloned().collect();
             let rooms = own.rooms.is_known().then(|| own.rooms.all());
-            let wanted = |own: &super::own_rooms::OwnRoom| (own.id.clone(), own.marker);
-            (
-                listeners,
-                rooms.map(|rooms| rooms.iter().map(wanted).collect::<Vec<_>>()),
-            )
+            let is_told = |own: &&OwnRoom| listeners.iter().any(|one| may_hear(one, &own.id));
+            let wanted = |own: &OwnRoom| (own.id.clone(), own.marker);
+            let rooms =
+                rooms.map(|rooms| rooms.iter().filter(is_told).map(wanted).collect::<Vec<_>>());
+            (listeners, rooms)
         };
         let wanted = match rooms {
             _ if listeners.is_empty() => Vec::new(),
@@ -117,7 +123,7 @@ impl Inner {
             // This is called again when they are known.
             None => return Ok(true),
         };
-        let before = hub.watching.state.lock().rooms.clone();
+        let before = hub.watching.rooms();
         let keep: HashSet<_> = wanted.iter().map(|(id, _)| id).collect();
         for room in before.iter().filter(|room| !keep.contains(&room.id)) {
             self.unwatch(hub, room);
@@ -130,6 +136,9 @@ impl Inner {
             let event = {
                 let mut state = room.state.lock();
                 let state = &mut *state;
+                // Asked under the lock: a token that forbids the room is looked for here afterwards.
+                let listeners = listeners.iter().filter(|one| may_hear(one, id));
+                let listeners: Vec<_> = listeners.cloned().collect();
                 let is_inside = |id| state.members.has(id);
                 let stay = hub.watching.stay;
                 let watchers = &mut state.watchers;
@@ -171,6 +180,20 @@ impl Inner {
         Ok(latest.into_iter().take(max).map(|(_, room)| room).collect())
     }
 
+    /// A connection's token is another one: it hears no more of what that forbids, and of what it
+    /// permits.
+    pub(super) fn watch_by_token(self: &Arc<Self>, connection: &Arc<Connection>) {
+        let Some(hub) = self.users.find(&connection.user) else {
+            return;
+        };
+        for room in hub.watching.rooms() {
+            if !may_hear(connection, &room.id) {
+                room.state.lock().watchers.comes_in(connection);
+            }
+        }
+        self.watch(&hub, true);
+    }
+
     fn unwatch(self: &Arc<Self>, hub: &UserHub, room: &Arc<RoomHub>) {
         let idle = {
             let mut state = room.state.lock();
@@ -181,6 +204,10 @@ impl Inner {
             self.give_up_later(room);
         }
     }
+}
+
+fn may_hear(connection: &Arc<Connection>, room: &RoomId) -> bool {
+    connection.identity().permits(room)
 }
 
 async fn work(inner: Arc<Inner>, hub: Arc<UserHub>) {

@@ -101,7 +101,7 @@ impl Watchers {
         }
     }
 
-    /// A connection hears the room by itself from now on.
+    /// A connection hears the room by itself from now on, or may hear of it no longer.
     pub(super) fn comes_in(&mut self, connection: &Connection) {
         if let Some(watcher) = self.users.get_mut(&connection.user) {
             let before = watcher.outside.len();
@@ -114,6 +114,7 @@ impl Watchers {
     /// A connection, which wants to be told, is in the room no longer.
     pub(super) fn goes_out(&mut self, connection: &Arc<Connection>) {
         if let Some(watcher) = self.users.get_mut(&connection.user)
+            && connection.identity().permits(&self.room)
             && !watcher
                 .outside
                 .iter()

@@ -1,13 +1,15 @@
 //! Connections whose identity ends, is refreshed, or forbids rooms.
 
+mod forbidden;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_core::{
     Answer, AuthenticationError, Authenticator, ChatService, CloseReason, Command, Credentials,
-    Event, Hello, Identity, Limits, ManualClock, MessageKey, Outgoing, RoomId, RoomPatterns,
-    ServiceError, Session, Token, UserId,
+    Event, Hello, Identity, Limits, ManualClock, Outgoing, RoomId, RoomPatterns, ServiceError,
+    Session, Token, UserId,
 };
 use chat_testkit::make::room;
 
@@ -113,30 +115,6 @@ fn join(id: &RoomId) -> Command {
     }
 }
 
-/// Everything that can be asked about a room that was not joined.
-fn about(id: &RoomId) -> Vec<Command> {
-    let message = chat_core::SendMessage {
-        room: id.clone(),
-        key: MessageKey::new("k").unwrap(),
-        text: chat_core::Text::new("hello").unwrap(),
-        reply_to: None,
-        meta: None,
-    };
-    vec![
-        Command::Send(message),
-        Command::History {
-            room: id.clone(),
-            from: None,
-            limit: None,
-        },
-        Command::Who {
-            room: id.clone(),
-            cursor: None,
-            limit: None,
-        },
-    ]
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_connection_ends_with_its_identity() {
     let node = Node::start();
@@ -191,33 +169,6 @@ async fn a_token_that_is_no_good_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forbidden_room_is_one_that_is_not_there() {
-    let node = Node::start();
-    let (there, nowhere) = (room("secret"), room("nowhere"));
-    let bob = node.enter("bob never").await;
-    bob.ask(join(&there)).await.unwrap();
-    let alice = node.enter("alice never general,team.*").await;
-    for (known, unknown) in about(&there).into_iter().zip(about(&nowhere)) {
-        let op = known.op();
-        let (known, unknown) = (alice.ask(known).await, alice.ask(unknown).await);
-        assert_eq!(known.unwrap_err(), ServiceError::NotFound("room"), "{op}");
-        assert_eq!(unknown.unwrap_err(), ServiceError::NotFound("room"), "{op}");
-    }
-    for id in [&there, &nowhere] {
-        let error = alice.ask(join(id)).await.unwrap_err();
-        assert_eq!(error, ServiceError::NotFound("room"));
-    }
-    for permitted in ["general", "team.red"] {
-        assert!(alice.ask(join(&room(permitted))).await.is_ok());
-    }
-    // Nor did asking bring it into being: to somebody who may, it is not there either.
-    for command in about(&nowhere) {
-        let error = bob.ask(command).await.unwrap_err();
-        assert_eq!(error, ServiceError::NotFound("room"));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn rooms_that_the_new_token_forbids_are_left() {
     let node = Node::start();
     let alice = node.enter("alice never").await;
@@ -242,7 +193,7 @@ async fn rooms_that_the_new_token_forbids_are_left() {
     };
     assert_eq!(left, (room("secret"), ServiceError::NotFound("room")));
     alice.answer().await.unwrap();
-    for command in about(&room("secret")) {
+    for command in forbidden::about(&room("secret")) {
         assert_eq!(
             alice.ask(command).await.unwrap_err(),
             ServiceError::NotFound("room")
