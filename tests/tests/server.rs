@@ -172,6 +172,13 @@ fn silent_client(server: &ServerProcess) -> TcpStream {
     let mut status = [0; 12];
     socket.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 101");
+    // The answer to the hello that the address implies: from here on the server knows the client.
+    let mut frame = Vec::new();
+    while !frame.ends_with(b"\"user\":\"alice\"") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        frame.extend(byte);
+    }
     socket
 }
 

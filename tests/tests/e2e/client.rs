@@ -92,6 +92,13 @@ impl Client {
         client
     }
 
+    /// Connects, says hello and asks for his rooms: whatever becomes of them from here on he is told.
+    pub(crate) async fn enter_with_rooms(server: &ServerProcess, wire: Wire, user: &str) -> Self {
+        let mut client = Self::enter(server, wire, user).await;
+        client.ask("rooms", json!({})).await;
+        client
+    }
+
     /// Connects, says hello and joins one room.
     pub(crate) async fn enter_room(
         server: &ServerProcess,

@@ -26,7 +26,7 @@ async fn make(owner: &mut Client, members: &[&str]) {
 
 async fn a_room_is_made_changed_and_told_of(wire: Wire) {
     let server = server();
-    let mut bob = Client::enter(&server, wire, "bob").await;
+    let mut bob = Client::enter_with_rooms(&server, wire, "bob").await;
     let mut alice = Client::enter(&server, wire, "alice").await;
     let create = json!({"kind": "open", "name": "Plans", "members": ["bob"], "key": "k1"});
     let made = alice.ask("create_room", create.clone()).await;
@@ -92,7 +92,7 @@ async fn a_private_room_does_not_exist_for_others(wire: Wire) {
 async fn two_users_have_one_direct_room(wire: Wire) {
     let server = server();
     let mut alice = Client::enter(&server, wire, "alice").await;
-    let mut bob = Client::enter(&server, wire, "bob").await;
+    let mut bob = Client::enter_with_rooms(&server, wire, "bob").await;
     let direct = |other: &str| json!({"kind": "direct", "members": [other]});
     let ours = alice.ask("create_room", direct("bob")).await;
     let id = "dm.h7xucsaqkg2qa56tsymgu3qqwuejhmi4fl2ld3oi3s6z5rutrffa";
@@ -186,7 +186,7 @@ async fn a_removed_member_hears_nothing_behind_his_removal(wire: Wire) {
     make(&mut alice, &["bob"]).await;
     let mut phone = Client::enter(&server, wire, "bob").await;
     let joined = phone.ask("join", json!({"room": PRIVATE})).await;
-    let mut laptop = Client::enter(&server, wire, "bob").await;
+    let mut laptop = Client::enter_with_rooms(&server, wire, "bob").await;
     let remove = json!({"room": PRIVATE, "users": ["bob"]});
     alice.ask("remove_members", remove).await;
     alice.say_in(PRIVATE, "he is gone").await;

@@ -35,6 +35,8 @@ async fn a_join_of_an_unused_room_brings_it_into_being(wire: Wire) {
 async fn a_join_answers_the_newest_messages_and_who_is_there(wire: Wire) {
     let server = server();
     let mut bob = Client::enter_room(&server, wire, "bob", "general").await;
+    // From here on the room knows that he is there.
+    bob.event_about("user_joined", "bob").await;
     bob.fill("general", (1..=60).map(|n| n.to_string())).await;
     let mut alice = Client::enter(&server, wire, "alice").await;
     let joined = alice.ask("join", json!({"room": "general"})).await;

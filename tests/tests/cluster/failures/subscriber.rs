@@ -18,12 +18,15 @@ fn in_mode(mode: SubscribeMode) -> Settings {
     }
 }
 
-/// Nodes that wait for longer than the outage, for probes and for subscriptions of those who come
-/// meanwhile.
+/// Longer than an outage with all that is waited for during it, however busy the machine.
+const LONGER: Duration = Duration::from_secs(300);
+
+/// Nodes that wait for longer than the outage, for probes (each part of one is given a quarter of the
+/// interval) and for subscriptions of those who come meanwhile.
 fn unsuspecting(mode: SubscribeMode) -> Settings {
     let mut settings = in_mode(mode);
-    settings.probe_interval = Duration::from_secs(60);
-    settings.limits.read_timeout = Duration::from_secs(60);
+    settings.probe_interval = LONGER.saturating_mul(4);
+    settings.limits.read_timeout = LONGER;
     settings
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chat_client::{CommandError, ErrorCode};
+use chat_client::{Client, CommandError, ErrorCode};
+use chat_core::Position;
 use chat_testkit::servers::{PostgresDatabase, PostgresServer, RedisServer, TcpProxy};
 use chat_tests::ServerProcess;
 use tokio::task::block_in_place;
@@ -45,15 +46,13 @@ async fn a_killed_postgres_refuses_sends_and_when_it_is_back_nothing_is_lost() {
     let mut crowd = Crowd::enter(&servers, 8).await;
     let text = BESIDE.to_string();
     let alice = connected(&servers[0], "alice").await;
-    alice.join(&room(), None).await.unwrap();
     for _ in 0..2 {
         crowd.until_more_was_said(3).await;
+        let position = alice.join(&room(), None).await.unwrap().position;
         block_in_place(|| postgres.kill());
         let refused = soon("a refusal", alice.send_message(message(&text))).await;
-        let Err(CommandError::Refused(error)) = refused else {
-            panic!("not refused: {refused:?}");
-        };
-        assert_eq!(error.code, ErrorCode::Unavailable, "{error:?}");
+        is_unavailable(&refused.unwrap_err());
+        is_read_on(&servers[0], &alice, position).await;
         block_in_place(|| postgres.start_again());
         crowd.until_more_was_said(3).await;
     }
@@ -101,4 +100,23 @@ async fn what_a_node_committed_and_did_not_live_to_publish_is_delivered_by_the_o
     for reader in &mut readers {
         assert_eq!(reader.texts_until("after").await, ["after"]);
     }
+}
+
+/// A live room's tail is there, for who is in it and for who comes back to it, and for nobody else.
+async fn is_read_on(server: &ServerProcess, alice: &Client, position: Position) {
+    let page = soon("a page", alice.history(&room(), None, None)).await;
+    assert!(!page.unwrap().messages.is_empty());
+    let again = connected(server, "alice").await;
+    let back = soon("a join", again.join(&room(), Some(position))).await;
+    assert!(back.unwrap().recovered);
+    let stranger = connected(server, "stranger").await;
+    let refused = soon("a refusal", stranger.join(&room(), None)).await;
+    is_unavailable(&refused.unwrap_err());
+}
+
+fn is_unavailable(error: &CommandError) {
+    let CommandError::Refused(refused) = error else {
+        panic!("not refused: {error:?}");
+    };
+    assert_eq!(refused.code, ErrorCode::Unavailable, "{refused:?}");
 }
