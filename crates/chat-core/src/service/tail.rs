@@ -92,9 +92,7 @@ impl Tail {
                 surplus > 0 || oldest > 1
             }
             PageFrom::After(seq) => {
-                if self.above(seq).is_none() {
-                    return None;
-                }
+                let _reaches_back = self.above(seq)?;
                 messages.retain(|message| message.id.seq > seq);
                 let more = messages.len() > max;
                 messages.truncate(max);
