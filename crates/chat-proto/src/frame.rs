@@ -50,7 +50,8 @@ pub struct FrameError {
 
 impl FrameError {
     /// Whether it counts towards the bad frames after which a connection is closed. A text that is
-    /// too long or a message id of somewhere else is a person's mistake, not a broken client.
+    /// too long or a message id of somewhere else is a person's mistake, not a broken client: it
+    /// counts as a command.
     #[must_use]
     pub fn is_bad_frame(&self) -> bool {
         matches!(

@@ -114,17 +114,37 @@ impl Addresses {
         Some(self.held(address, What::Socket))
     }
 
-    /// Counts a WebSocket that is asked for.
+    /// Counts a handshake of TLS, and with it that of the WebSocket that may follow; whether there
+    /// is one left.
+    pub(crate) fn may_shake_hands(&self, address: IpAddr) -> bool {
+        let (_, taken) = self.with(address, |entry, now| self.take_handshake(entry, now));
+        if taken.is_err() {
+            self.metrics.limit("handshakes_per_ip");
+        }
+        taken.is_ok()
+    }
+
+    fn take_handshake(&self, entry: &mut Entry, now: u64) -> Result<(), Duration> {
+        let (rate, burst) = (self.handshakes_per_second, self.handshakes_burst);
+        match rate {
+            0 => Ok(()),
+            _ => entry.handshakes.take(rate, burst, now),
+        }
+    }
+
+    /// Counts a WebSocket that is asked for; `is_counted` if its handshake was, with that of TLS.
     ///
     /// # Errors
     /// What to say instead.
-    pub(crate) fn handshake(self: &Arc<Self>, address: IpAddr) -> Result<Held, Crowded> {
-        let (rate, burst) = (self.handshakes_per_second, self.handshakes_burst);
+    pub(crate) fn handshake(
+        self: &Arc<Self>,
+        address: IpAddr,
+        is_counted: bool,
+    ) -> Result<Held, Crowded> {
         let (address, counted) = self.with(address, |entry, now| {
-            if rate > 0
-                && let Err(retry_after) = entry.handshakes.take(rate, burst, now)
-            {
-                return Err(("handshakes_per_ip", retry_after));
+            if !is_counted {
+                let taken = self.take_handshake(entry, now);
+                taken.map_err(|retry_after| ("handshakes_per_ip", retry_after))?;
             }
             if self.connections_max > 0 && entry.connections >= self.connections_max {
                 return Err(("connections_per_ip", CROWDED_RETRY));
@@ -229,22 +249,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_address_has_so_many_connections_until_one_ends() {
         let addresses = addresses(|limits| limits.connections_per_ip = 2);
-        let first = addresses.handshake(ip("1.2.3.4")).unwrap();
-        let _second = addresses.handshake(ip("::ffff:1.2.3.4")).unwrap();
-        let crowded = addresses.handshake(ip("1.2.3.4")).unwrap_err();
+        let first = addresses.handshake(ip("1.2.3.4"), false).unwrap();
+        let _second = addresses.handshake(ip("::ffff:1.2.3.4"), false).unwrap();
+        let crowded = addresses.handshake(ip("1.2.3.4"), false).unwrap_err();
         assert!(crowded.message.starts_with("connections_per_ip: at most 2"));
         assert!(crowded.message.contains("--trusted-proxies"));
-        assert!(addresses.handshake(ip("1.2.3.5")).is_ok());
+        assert!(addresses.handshake(ip("1.2.3.5"), false).is_ok());
         drop(first);
-        assert!(addresses.handshake(ip("1.2.3.4")).is_ok());
+        assert!(addresses.handshake(ip("1.2.3.4"), false).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_network_of_sixty_four_bits_is_one_address() {
         let addresses = addresses(|limits| limits.connections_per_ip = 1);
-        let _held = addresses.handshake(ip("2001:db8:1:2:3::4")).unwrap();
-        assert!(addresses.handshake(ip("2001:db8:1:2:ffff::5")).is_err());
-        assert!(addresses.handshake(ip("2001:db8:1:3:3::4")).is_ok());
+        let _held = addresses.handshake(ip("2001:db8:1:2:3::4"), false).unwrap();
+        assert!(
+            addresses
+                .handshake(ip("2001:db8:1:2:ffff::5"), false)
+                .is_err()
+        );
+        assert!(addresses.handshake(ip("2001:db8:1:3:3::4"), false).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -252,17 +276,31 @@ mod tests {
         let addresses = addresses(|limits| {
             (limits.handshakes_per_ip, limits.handshakes_burst) = (2, 3);
         });
-        assert!((0..3).all(|_| addresses.handshake(ip("1.2.3.4")).is_ok()));
-        let crowded = addresses.handshake(ip("1.2.3.4")).unwrap_err();
+        assert!((0..3).all(|_| addresses.handshake(ip("1.2.3.4"), false).is_ok()));
+        let crowded = addresses.handshake(ip("1.2.3.4"), false).unwrap_err();
         assert!(
             crowded
                 .message
                 .starts_with("handshakes_per_ip: at most 2 per second")
         );
         assert_eq!(crowded.retry_after, Duration::from_millis(500));
-        assert!(addresses.handshake(ip("1.2.3.5")).is_ok());
+        assert!(addresses.handshake(ip("1.2.3.5"), false).is_ok());
         tokio::time::advance(crowded.retry_after).await;
-        assert!(addresses.handshake(ip("1.2.3.4")).is_ok());
+        assert!(addresses.handshake(ip("1.2.3.4"), false).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_of_tls_counts_once_with_its_websocket() {
+        let addresses = addresses(|limits| {
+            (limits.handshakes_per_ip, limits.handshakes_burst) = (1, 2);
+        });
+        let address = ip("1.2.3.4");
+        assert!(addresses.may_shake_hands(address));
+        let first = addresses.handshake(address, true);
+        assert!(first.is_ok() && addresses.may_shake_hands(address));
+        assert!(!addresses.may_shake_hands(address), "the burst is used up");
+        assert!(addresses.handshake(address, true).is_ok());
+        assert!(addresses.handshake(address, false).is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,7 +319,12 @@ mod tests {
             Addresses::new(&Limits::default().without_rates(), &Metrics::unregistered());
         let address = ip("1.2.3.4");
         let all: Vec<_> = (0..20_000)
-            .map(|_| (addresses.socket(address), addresses.handshake(address)))
+            .map(|_| {
+                (
+                    addresses.socket(address),
+                    addresses.handshake(address, false),
+                )
+            })
             .collect();
         assert!(
             all.iter()
@@ -298,15 +341,15 @@ mod tests {
         let at = |number: u32| IpAddr::from(Ipv4Addr::from(number));
         let count = u32::try_from(ADDRESSES_MAX).unwrap();
         let held: Vec<_> = (0..count)
-            .map(|number| addresses.handshake(at(number)))
+            .map(|number| addresses.handshake(at(number), false))
             .collect();
         assert!(held.iter().all(Result::is_ok));
-        let _one = addresses.handshake(at(count)).unwrap();
-        assert!(addresses.handshake(at(count + 1)).is_err(), "as one");
+        let _one = addresses.handshake(at(count), false).unwrap();
+        assert!(addresses.handshake(at(count + 1), false).is_err(), "as one");
         assert_eq!(known(&addresses), ADDRESSES_MAX + 1);
         drop(held);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(addresses.handshake(at(count + 1)).is_ok());
+        assert!(addresses.handshake(at(count + 1), false).is_ok());
         assert!(known(&addresses) < 5);
     }
 }

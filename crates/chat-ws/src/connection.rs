@@ -92,9 +92,9 @@ where
         return admit(wire, service, None, *named, Hello::default()).await;
     }
     loop {
-        let (id, error, is_bad) = match wire.turn(true).await? {
+        let (id, error) = match wire.turn(true).await? {
             Turn::Written | Turn::Alive => continue,
-            Turn::WrongKind => (None, wrong_kind(wire), true),
+            Turn::WrongKind => (None, wrong_kind(wire)),
             Turn::Frame(bytes) => match wire.codec().decode_client(&bytes) {
                 Ok(ClientFrame {
                     id,
@@ -108,19 +108,13 @@ where
                     credentials.token = credentials.token.or(carried);
                     return admit(wire, service, id, credentials, hello).await;
                 }
-                Ok(ClientFrame { id, .. }) => {
-                    (id, unauthorized("the first command is hello"), true)
-                }
-                Err(refused) => {
-                    let is_bad = refused.is_bad_frame();
-                    (refused.id, refused.error, is_bad)
-                }
+                Ok(ClientFrame { id, .. }) => (id, unauthorized("the first command is hello")),
+                Err(refused) => (refused.id, refused.error),
             },
         };
         refuse(wire, id, &error);
-        if is_bad {
-            check_bad(service, bad)?;
-        }
+        // Whatever is wrong with it: nobody counts commands of somebody who is not in yet.
+        check_bad(service, bad)?;
     }
 }
 
@@ -282,6 +276,10 @@ where
                 }
                 Err(refused) => {
                     let is_bad = refused.is_bad_frame();
+                    if !is_bad && let Some(held_up) = self.session.count_refused(refused.id) {
+                        self.running = Some(Box::pin(held_up));
+                        return Ok(());
+                    }
                     (refused.id, refused.error, is_bad)
                 }
             },

@@ -2,13 +2,20 @@
 //!
 //! A browser sends `Origin` with every WebSocket, other programs need not and could lie. So this
 //! protects people whose browser is led here by a foreign page, nobody else.
+//!
+//! "This server's own" is a page whose origin is the `Host` that was asked for. A foreign page can
+//! bring that about too, by letting its own name point here (DNS rebinding), but not for a name that
+//! belongs to this machine alone, nor for an address.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The web pages that may connect besides this server's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     any: bool,
+    /// Own pages come by `localhost` or an address only.
+    local: bool,
     listed: Vec<Site>,
 }
 
@@ -45,6 +52,15 @@ impl Origins {
         Ok(origins)
     }
 
+    /// The same, where no token stands between a page and what is said here: then only those pages
+    /// are this server's own that came by a name that nobody else can point here.
+    pub(crate) fn local(self) -> Self {
+        Self {
+            local: true,
+            ..self
+        }
+    }
+
     /// Whether a request with this `Origin` and this `Host` may connect.
     pub(crate) fn check(&self, origin: Option<&str>, host: Option<&str>) -> bool {
         let Some(origin) = origin else { return true };
@@ -54,7 +70,9 @@ impl Origins {
         let Some(site) = Site::parse(origin) else {
             return false;
         };
-        self.listed.contains(&site) || host.is_some_and(|host| site.is_served_at(host))
+        let is_own =
+            |host| site.is_served_at(host) && (!self.local || is_local_or_address(&site.host));
+        self.listed.contains(&site) || host.is_some_and(is_own)
     }
 }
 
@@ -80,6 +98,17 @@ impl Site {
     }
 }
 
+/// Browsers ask nobody what these are.
+fn is_local_or_address(host: &str) -> bool {
+    let is_localhost = host == "localhost" || host.ends_with(".localhost");
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    is_localhost
+        || host.parse::<Ipv4Addr>().is_ok()
+        || v6.is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok())
+}
+
 fn split_authority(authority: &str, default_port: u16) -> Option<(String, u16)> {
     // The colons of an IPv6 address are inside its brackets.
     let colon = authority
@@ -99,6 +128,9 @@ fn split_authority(authority: &str, default_port: u16) -> Option<(String, u16)> 
 impl fmt::Display for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("this server's own")?;
+        if self.local {
+            f.write_str(" by localhost or an address")?;
+        }
         if self.any {
             f.write_str(", any other")?;
         }
@@ -152,6 +184,38 @@ mod tests {
         assert!(!own("null", "chat.example.com"));
         assert!(!own("", ""));
         assert!(!Origins::default().check(Some("https://chat.example.com"), None));
+    }
+
+    /// What a page gets that lets its own name point to this machine.
+    #[test]
+    fn a_name_that_others_can_point_here_is_not_our_own_where_no_token_is_asked_for() {
+        let origins = Origins::parse(["http://chat.example:8080"]).unwrap();
+        let own = |host: &str| {
+            let origin = format!("http://{host}");
+            origins.clone().local().check(Some(&origin), Some(host))
+        };
+        for host in [
+            "localhost:8080",
+            "LOCALHOST",
+            "chat.localhost:8080",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "chat.example:8080",
+        ] {
+            assert!(own(host), "{host}");
+        }
+        for host in [
+            "evil.example:8080",
+            "localhost.evil.example",
+            "evillocalhost",
+            "127.0.0.1.evil.example",
+            "1.evil",
+            "[evil]:8080",
+            "chat.example",
+        ] {
+            assert!(!own(host), "{host}");
+        }
+        assert!(origins.local().to_string().contains("by localhost"));
     }
 
     #[test]

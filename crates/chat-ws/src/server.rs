@@ -8,6 +8,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::ChatService;
 use hyper::body::Incoming;
@@ -54,9 +55,25 @@ pub(crate) struct Shared {
 
 /// A socket's place among `sockets_max`, freed with its last clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Place(
-    #[expect(dead_code, reason = "held for its drop")] Arc<(OwnedSemaphorePermit, Option<Held>)>,
-);
+pub(crate) struct Place(Arc<Taken>);
+
+/// What a socket has taken.
+#[derive(Debug)]
+struct Taken {
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Option<Held>,
+    /// A handshake that was counted when it came, and that no upgrade has used yet.
+    handshake: AtomicBool,
+}
+
+impl Place {
+    /// Whether the next upgrade over it was counted already.
+    pub(crate) fn take_handshake(&self) -> bool {
+        self.0.handshake.swap(false, Ordering::Relaxed)
+    }
+}
 
 impl Server {
     /// Binds an address; port 0 takes a free one.
@@ -86,13 +103,19 @@ impl Server {
     /// waits `stop_timeout` for WebSockets before it cuts what is left. It does not close them
     /// itself: [`ChatService::drain`] does, in paced batches, and is to be run before `stop` is
     /// cancelled.
+    ///
+    /// Where names are taken without proof on the loopback, only pages that came by `localhost` or an
+    /// address are this server's own: any other name may be a foreign page's.
     pub async fn serve(
         self,
-        config: Config,
+        mut config: Config,
         service: ChatService,
         http: Arc<dyn HttpHandler>,
         stop: CancellationToken,
     ) {
+        if service.is_development() && self.address.ip().to_canonical().is_loopback() {
+            config.origins = config.origins.local();
+        }
         let shared = Arc::new(Shared {
             sockets: Arc::new(Semaphore::new(
                 config.sockets_max.min(Semaphore::MAX_PERMITS),
@@ -159,7 +182,13 @@ impl Shared {
             return;
         };
         // What comes over a proxy is counted when it says for whom.
-        let held = if self.config.trusted_proxies.contains(peer.ip()) {
+        let is_proxy = self.config.trusted_proxies.contains(peer.ip());
+        // A handshake of TLS costs more than all that may come behind it.
+        let handshake = self.config.tls.is_some() && !is_proxy;
+        if handshake && !self.addresses.may_shake_hands(peer.ip()) {
+            return;
+        }
+        let held = if is_proxy {
             None
         } else {
             let Some(held) = self.addresses.socket(peer.ip()) else {
@@ -171,7 +200,11 @@ impl Shared {
             debug!(%error, "connection ended before it began");
             return;
         }
-        let place = Place(Arc::new((permit, held)));
+        let place = Place(Arc::new(Taken {
+            permit,
+            held,
+            handshake: AtomicBool::new(handshake),
+        }));
         // Boxed, because each wrapper below would hold it more than once.
         let task = Box::pin(serve(Arc::clone(self), socket, peer, place));
         let task = self.cut.child_token().run_until_cancelled_owned(task);

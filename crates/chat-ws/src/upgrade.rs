@@ -35,7 +35,7 @@ pub(crate) fn upgrade(
     peer: SocketAddr,
     place: Place,
 ) -> Response<Body> {
-    let (response, asked) = match check(shared, &request, peer) {
+    let (response, asked) = match check(shared, &request, peer, &place) {
         Ok(accepted) => accepted,
         Err(refusal) => {
             debug!(status = %refusal.status, error = %refusal.error, "upgrade refused");
@@ -71,6 +71,7 @@ fn check(
     shared: &Shared,
     request: &Request<Incoming>,
     peer: SocketAddr,
+    place: &Place,
 ) -> Result<(Response<Body>, Asked), Refusal> {
     let mut response = create_response_with_body(request, || full(Bytes::new()))
         .map_err(|error| not_a_websocket(&error))?;
@@ -78,7 +79,9 @@ fn check(
         .config
         .trusted_proxies
         .client(peer.ip(), request.headers());
-    let held = shared.addresses.handshake(client).map_err(crowded)?;
+    let is_counted = place.take_handshake();
+    let held = shared.addresses.handshake(client, is_counted);
+    let held = held.map_err(crowded)?;
     check_origin(&shared.config.origins, request.headers())?;
     if shared.stop.is_cancelled() || shared.service.health().draining {
         return Err(Refusal::new(

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::error::ServiceError;
 use crate::ids::{MessageKey, RoomId, UserId};
@@ -181,49 +182,111 @@ impl Inner {
         Err(limit.error(decision.reset_after))
     }
 
-    /// Counts a command of a connection. One too many is held up before it is refused: no other
-    /// command of the connection is read meanwhile, so that a flood costs no more than its limit.
-    pub(super) async fn check_command(&self, connection: &Connection) -> Result<(), ServiceError> {
+    /// Counts a command of a connection.
+    pub(super) fn count_command(&self, connection: &Connection) -> Result<(), TooFast> {
         let (rate, burst) = (self.limits.commands_per_second, self.limits.commands_burst);
         if rate == 0 {
             return Ok(());
         }
-        let Err(retry_after) = connection.take_command(rate, burst) else {
-            return Ok(());
-        };
-        self.metrics.limit("commands_per_second");
+        connection.take_command(rate, burst).map_err(|retry_after| {
+            self.metrics.limit("commands_per_second");
+            TooFast {
+                rate,
+                burst,
+                retry_after,
+            }
+        })
+    }
+}
+
+/// One command of a connection too many.
+#[derive(Debug)]
+pub(super) struct TooFast {
+    rate: u64,
+    burst: u64,
+    retry_after: Duration,
+}
+
+impl TooFast {
+    /// It is held up before it is refused: no other command of the connection is read meanwhile, so
+    /// that a flood costs no more than its limit.
+    pub(super) async fn held_up(self) -> ServiceError {
+        let (rate, burst, retry_after) = (self.rate, self.burst, self.retry_after);
         tokio::time::sleep(retry_after).await;
-        Err(ServiceError::RateLimited {
+        ServiceError::RateLimited {
             limit: format!(
                 "commands_per_second: at most {rate} commands of one connection, {burst} at once; \
                  send slower"
             ),
             retry_after,
-        })
+        }
     }
 }
 
 /// Keys of changes that were counted, newest last, in two halves of which the older is dropped when
 /// the newer is full.
-#[derive(Debug, Default)]
+///
+/// Invariant: none is known for longer than the log recognises it as a retry. Beyond that its change
+/// would be made again, and again without a limit.
+#[derive(Debug)]
 pub(super) struct Counted {
     hasher: RandomState,
-    halves: Mutex<(HashSet<u64>, HashSet<u64>)>,
+    halves: Mutex<Halves>,
+}
+
+#[derive(Debug)]
+struct Halves {
+    newer: HashSet<u64>,
+    older: HashSet<u64>,
+    /// When the newer one was begun, and after how long it becomes the older one.
+    begun: Instant,
+    turn: Duration,
+}
+
+impl Halves {
+    fn turn(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.begun);
+        if age < self.turn {
+            return;
+        }
+        self.older = std::mem::take(&mut self.newer);
+        self.begun += self.turn;
+        if age >= 2 * self.turn {
+            self.older.clear();
+            self.begun = now;
+        }
+    }
 }
 
 impl Counted {
+    /// For a log that recognises keys for so long.
+    pub(super) fn new(key_window: Duration) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            halves: Mutex::new(Halves {
+                newer: HashSet::new(),
+                older: HashSet::new(),
+                begun: Instant::now(),
+                turn: key_window / 2,
+            }),
+        }
+    }
+
     fn contains(&self, room: &RoomId, user: &UserId, key: &MessageKey) -> bool {
         let hash = self.hasher.hash_one((room, user, key));
-        let halves = self.halves.lock();
-        halves.0.contains(&hash) || halves.1.contains(&hash)
+        let mut halves = self.halves.lock();
+        halves.turn(Instant::now());
+        halves.newer.contains(&hash) || halves.older.contains(&hash)
     }
 
     fn insert(&self, room: &RoomId, user: &UserId, key: &MessageKey) {
         let hash = self.hasher.hash_one((room, user, key));
-        let mut halves = self.halves.lock();
-        if halves.0.len() >= COUNTED_MAX {
-            halves.1 = std::mem::take(&mut halves.0);
+        let (mut halves, now) = (self.halves.lock(), Instant::now());
+        halves.turn(now);
+        if halves.newer.len() >= COUNTED_MAX {
+            halves.older = std::mem::take(&mut halves.newer);
+            halves.begun = now;
         }
-        halves.0.insert(hash);
+        halves.newer.insert(hash);
     }
 }

@@ -176,6 +176,7 @@ impl ChatServiceBuilder {
         let metrics = self.metrics.unwrap_or_else(Metrics::unregistered);
         let (limiter, asks) = Limiter::new(self.limiter, &self.limits, &metrics);
         let (timers, timer_queue) = housekeeping::timers();
+        let counted = Counted::new(self.limits.key_window);
         let inner = Arc::new(Inner {
             instance: self.instance,
             metrics,
@@ -193,7 +194,7 @@ impl ChatServiceBuilder {
             clock: self.clock,
             lanes,
             limiter: Arc::new(limiter),
-            counted: Counted::default(),
+            counted,
             connections: RwLock::new(HashMap::new()),
             identities: Identities::default(),
             revocations: self.revocations.map(revocations::Watch::new),

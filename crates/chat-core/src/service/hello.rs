@@ -53,7 +53,11 @@ impl Inner {
             bytes: 0,
         };
         let notify = hello.notify;
-        for (room, position) in hello.rooms {
+        let (count, limit) = (hello.rooms.len(), self.limits.rooms_per_connection);
+        if count > limit {
+            self.metrics.limit("rooms_per_connection");
+        }
+        for (index, (room, position)) in hello.rooms.into_iter().enumerate() {
             if connection.outbox.is_half_full() {
                 greeting.send();
             }
@@ -61,6 +65,17 @@ impl Inner {
             if connection.outbox.closed().is_some() {
                 // Nobody is there any more: the rest need not be subscribed.
                 return;
+            }
+            // Nobody is asked about rooms that cannot all be joined: one hello is one command, and
+            // would ask for thousands that do not exist.
+            if index >= limit {
+                let error = ServiceError::TooLarge {
+                    field: "rooms",
+                    size: count,
+                    limit,
+                };
+                greeting.failed(room, error);
+                continue;
             }
             let wish = Wish {
                 room: room.clone(),

@@ -70,11 +70,25 @@ impl Session {
     ) -> impl Future<Output = ()> + Send + use<> {
         let (inner, connection) = (Arc::clone(&self.inner), Arc::clone(&self.connection));
         async move {
-            match inner.check_command(&connection).await {
+            match inner.count_command(&connection) {
                 Ok(()) => inner.command(&connection, id, command).await,
-                Err(error) => connection.answer(id, Err(error)),
+                Err(too_fast) => connection.answer(id, Err(too_fast.held_up().await)),
             }
         }
+    }
+
+    /// Counts a command that the transport refuses by itself, because there cannot be what it is
+    /// about: a flood of those is a flood too.
+    ///
+    /// Nothing if the transport is to answer; otherwise the answer, to be awaited as that to
+    /// [`Self::command`].
+    pub fn count_refused(
+        &self,
+        id: Option<u64>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let too_fast = self.inner.count_command(&self.connection).err()?;
+        let connection = Arc::clone(&self.connection);
+        Some(async move { connection.answer(id, Err(too_fast.held_up().await)) })
     }
 
     /// Waits for frames and moves up to `max` of them out of the outbox.

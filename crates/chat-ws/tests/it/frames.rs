@@ -134,6 +134,36 @@ async fn a_flood_before_hello_is_closed_too() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_there_is_a_mistake_and_a_flood_of_it_is_slowed_down() {
+    let node = Node::with_limits(|limits| {
+        (limits.commands_per_second, limits.commands_burst) = (1, 5);
+    });
+    let mut socket = node.enter("alice").await;
+    for id in 1..=6 {
+        let delete = format!(r#"{{"id":{id},"op":"delete","room":"r","message_id":"x"}}"#);
+        socket.say(&delete).await;
+    }
+    for id in 1..=6 {
+        let (answered, code, _) = socket.hear_error().await;
+        let expected = if id < 6 { "not_found" } else { "rate_limited" };
+        assert_eq!((answered, code.as_str()), (id.into(), expected));
+    }
+    assert_eq!(node.service.metrics().bad_frames.get(), 0);
+}
+
+#[tokio::test]
+async fn before_hello_what_cannot_be_there_is_a_bad_frame() {
+    let node = Node::start();
+    let mut socket = node.connect().await;
+    for _ in 0..21 {
+        socket
+            .say(r#"{"id":1,"op":"delete","room":"r","message_id":"x"}"#)
+            .await;
+    }
+    assert_eq!(socket.hear_close().await, 4000);
+}
+
+#[tokio::test]
 async fn a_frame_that_is_too_large_closes_with_1009() {
     let node = Node::start();
     let mut socket = node.enter("alice").await;

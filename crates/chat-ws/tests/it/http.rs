@@ -67,6 +67,20 @@ async fn a_page_of_another_origin_is_refused_unless_it_is_listed() {
     }
 }
 
+/// A page at a name that its owner lets point to this machine asks for that name, as it would of its
+/// own server. Whoever is here takes any name, so it would read and write everything.
+#[tokio::test]
+async fn a_foreign_page_whose_name_points_here_is_refused() {
+    let node = Node::start();
+    let request = "GET /ws?user=alice HTTP/1.1\r\nHost: evil.example:8080\r\n\
+         Origin: http://evil.example:8080\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    let refused = node.http(request).await;
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    let message = error_of(&refused)["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("by localhost or an address"), "{message}");
+}
+
 #[tokio::test]
 async fn offers_without_a_known_subprotocol_are_refused_with_those_there_are() {
     let node = Node::start();

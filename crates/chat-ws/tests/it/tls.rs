@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::Limits;
 use chat_ws::{Tls, TlsError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::pem::PemObject as _;
@@ -44,13 +45,14 @@ fn certify() -> Certificate {
 }
 
 fn node(tls: &Tls) -> Node {
-    Node::with(
-        |_| {},
-        |config| {
-            config.tls = Some(tls.clone());
-            config.header_timeout = Duration::from_millis(300);
-        },
-    )
+    node_with(tls, |_| {})
+}
+
+fn node_with(tls: &Tls, change: impl FnOnce(&mut Limits)) -> Node {
+    Node::with(change, |config| {
+        config.tls = Some(tls.clone());
+        config.header_timeout = Duration::from_millis(300);
+    })
 }
 
 async fn shake(node: &Node, trusted: &Certificate) -> std::io::Result<TlsStream<TcpStream>> {
@@ -137,4 +139,27 @@ async fn whoever_does_not_shake_hands_is_dropped() {
         let _end = soon(socket.read_to_end(&mut answer)).await;
         assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
     }
+}
+
+/// Handshakes are what is dear about TLS, whatever comes behind them.
+#[tokio::test]
+async fn an_address_that_shakes_hands_too_often_is_closed_before_it() {
+    let certificate = certify();
+    let tls = Tls::from_pem(&certificate.chain, &certificate.key).unwrap();
+    let node = node_with(&tls, |limits| {
+        (limits.handshakes_per_ip, limits.handshakes_burst) = (1, 2);
+    });
+    let stream = shake(&node, &certificate).await.unwrap();
+    let url = format!("wss://{}/ws?user=alice", node.address);
+    let (_alice, _) = soon(Box::pin(client_async(url, stream))).await.unwrap();
+    assert!(
+        shake(&node, &certificate).await.is_ok(),
+        "the upgrade was counted with its handshake"
+    );
+    assert!(shake(&node, &certificate).await.is_err());
+    let label = chat_core::LimitLabel {
+        limit: "handshakes_per_ip",
+    };
+    let limited = &node.service.metrics().limited;
+    assert_eq!(limited.get_or_create(&label).get(), 1);
 }

@@ -143,6 +143,26 @@ async fn retries_do_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_log_has_forgotten_is_no_retry_any_more() {
+    let window = 6 * SPAN;
+    let node = node(|limits| (limits.messages_per_user, limits.key_window) = (1, window));
+    let mut alice = node.connect("alice").await;
+    assert!(alice.say("k1").await.is_ok());
+    tokio::time::advance(window / 2 - SPAN / 10).await;
+    assert!(alice.say("k2").await.is_ok());
+    assert!(alice.say("k1").await.unwrap().duplicate, "known for half");
+    tokio::time::advance(window / 2 + SPAN / 10).await;
+    assert!(alice.say("k3").await.is_ok());
+    let again = alice.say("k1").await.unwrap_err();
+    assert_eq!(limit_and_wait(again).0, "messages_per_user");
+    // Whether it was used since does not matter, only how long ago it was counted.
+    tokio::time::advance(window / 2).await;
+    assert!(alice.say("k4").await.is_ok());
+    let again = alice.say("k2").await.unwrap_err();
+    assert_eq!(limit_and_wait(again).0, "messages_per_user");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_of_what_another_node_accepted_does_not_count() {
     let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
     let start = || {

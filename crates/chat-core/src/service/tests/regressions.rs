@@ -3,6 +3,7 @@
 use super::*;
 use crate::authenticator::{AuthenticationError, DevelopmentAuthenticator};
 use crate::entry::EntryBody;
+use crate::error::ServiceError;
 use crate::identity::Identity;
 use crate::limits::PAGE_BYTES_MAX;
 use crate::message::Message;
@@ -226,6 +227,63 @@ async fn rooms_beyond_the_limit_are_refused_before_anything_is_done_for_them() {
         )
         .await;
     assert_eq!(node.subscribed.lock().len(), 2);
+}
+
+/// Rooms that cannot be joined take no place, so that places alone do not end the questions.
+#[tokio::test(start_paused = true)]
+async fn one_hello_asks_for_no_more_rooms_than_can_be_joined() {
+    let asked = Arc::new(Mutex::new(0));
+    let mut directory = MockDirectory::new();
+    directory.expect_reach().return_const(Reach::Process);
+    directory
+        .expect_memberships()
+        .returning(|_, _| Ok(Memberships::default()));
+    directory.expect_markers().returning(|_, _| Ok(Vec::new()));
+    directory.expect_seen().returning(|_| Ok(()));
+    let count = Arc::clone(&asked);
+    directory.expect_access().returning(move |id, _| {
+        *count.lock() += 1;
+        let room = Room {
+            id: id.clone(),
+            kind: RoomKind::Private,
+            name: None,
+            topic: None,
+            slow_mode_s: 0,
+            created_at_ms: 1,
+            version: 1,
+            member_count: 1,
+        };
+        Ok(Some(Access { room, role: None }))
+    });
+    let limits = Limits {
+        rooms_per_connection: 3,
+        ..Limits::default()
+    };
+    let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+    let (log, presence) = (mock_log(&log), mock_presence(&counts));
+    let node = Node::start_with(&wire, log, presence, directory, limits);
+    let session = session(&node.service, "alice").await;
+    let hello = Hello {
+        rooms: rooms(100),
+        ..Hello::default()
+    };
+    session.hello(Some(1), hello).await;
+    assert_eq!(*asked.lock(), 3);
+    let mut answer = Vec::new();
+    session.next_batch(&mut answer, 1).await.unwrap();
+    let Outgoing::Answer { result, .. } = answer.remove(0) else {
+        panic!("no answer to hello");
+    };
+    let Ok(Answer::Hello(hello)) = *result else {
+        panic!("hello is refused");
+    };
+    let too_many = ServiceError::TooLarge {
+        field: "rooms",
+        size: 100,
+        limit: 3,
+    };
+    assert_eq!(hello.rooms.len(), 100);
+    assert_eq!(hello.rooms[99].1.as_ref().unwrap_err(), &too_many);
 }
 
 #[tokio::test(start_paused = true)]
