@@ -95,11 +95,16 @@ fn is_zero(version: &u64) -> bool {
 }
 
 impl RoomChange {
+    /// Whether it changes what people see of the room, and not only who is in it.
+    #[must_use]
+    pub fn has_facts(&self) -> bool {
+        self.name.is_some() || self.topic.is_some() || self.slow_mode_s.is_some()
+    }
+
     /// Whether nothing is different.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let facts = self.name.is_none() && self.topic.is_none() && self.slow_mode_s.is_none();
-        facts
+        !self.has_facts()
             && self.members_added.is_empty()
             && self.members_removed.is_empty()
             && self.roles.is_empty()

@@ -5,7 +5,8 @@
 //!   `identities` who it speaks for and how long, `revocations` who does so no more
 //! - a room on this node: `room`, of `members`, `facts`, `tail`, `roster`, `attendance`; `rooms`
 //!   begins and ends to serve it; `users` are those who are connected here, `own_rooms` what each of
-//!   them is a member of, kept in step by `membership_work`
+//!   them is a member of, kept in step by `membership_work`; `renaming` tells those who have not
+//!   joined what a room is called
 //! - `permission` says who may do what, `access` by what is known; `chat_rooms` makes and changes
 //!   rooms and their members
 //! - out: `allowance` says which limits apply and `limiter` counts, `send` makes entries, `lanes`
@@ -60,6 +61,7 @@ mod mentions;
 mod permission;
 mod reading;
 mod reads;
+mod renaming;
 mod room_list;
 mod room_names;
 mod tally;

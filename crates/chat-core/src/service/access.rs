@@ -172,7 +172,7 @@ impl Inner {
             Some(known) if !is_new => known,
             _ => {
                 let entered = self.directory.enter(id, user).await;
-                entered.map_err(|error| self.directory_away(id, &error))?
+                entered.map_err(|error| self.refused(id, error))?
             }
         };
         permission::check(Action::Read, access.room.kind, access.role, identity.admin)?;

@@ -274,20 +274,26 @@ impl Inner {
     }
 
     /// What a client is told of a directory that refused.
-    fn refused(&self, room: &RoomId, error: DirectoryError) -> ServiceError {
+    pub(super) fn refused(&self, room: &RoomId, error: DirectoryError) -> ServiceError {
         match error {
             DirectoryError::NotFound => permission::no_room(),
             DirectoryError::Taken => ServiceError::Taken("room"),
             DirectoryError::Forbidden => {
                 ServiceError::Forbidden("your role does not allow this, or not with these members")
             }
-            DirectoryError::TooMany { what, limit } => ServiceError::TooLarge {
-                field: what,
-                size: limit + 1,
-                limit,
-            },
+            DirectoryError::TooMany { what, limit } => full(what, limit),
+            DirectoryError::Full(limit) => full("the list of all rooms", limit),
             error => self.directory_away(room, &error),
         }
+    }
+}
+
+/// Retrying does not help: somebody has to make room.
+fn full(field: &'static str, limit: usize) -> ServiceError {
+    ServiceError::TooLarge {
+        field,
+        size: limit + 1,
+        limit,
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::directory::{DirectoryError, Membership};
 use crate::event::Event;
 use crate::ids::{InstanceId, RoomId, UserId};
-use crate::room::Access;
+use crate::room::{Access, RoomChange};
 use crate::service::Inner;
 use crate::service::connection::Connection;
 use crate::service::housekeeping::Timer;
@@ -163,13 +163,14 @@ impl Inner {
             None => None,
         };
         let mut own = hub.own_rooms();
-        let is_late = own.rooms.learned() != learned;
+        if own.rooms.learned() != learned {
+            // Read before something that was heard meanwhile: it may be of before that, too.
+            drop(own);
+            hub.look_again(Look::One(room.clone()));
+            return Ok(());
+        }
         let max = self.limits.memberships_max;
-        let (news, all) = if is_late {
-            (None, true)
-        } else {
-            own.rooms.take_one(room, membership.clone(), version, max)
-        };
+        let (news, all) = own.rooms.take_one(room, membership.clone(), version, max);
         self.tell_news(hub, &own.connections, news.as_slice(), false);
         self.tell_back_again(&own.connections, membership.as_slice());
         drop(own);
@@ -279,14 +280,7 @@ impl Inner {
     /// What entries that were just delivered have changed in a room is followed up: to be called
     /// after every delivery, without the room's lock.
     pub(super) fn follow_changes(self: &Arc<Self>, room: &Arc<RoomHub>) {
-        let (changes, idle) = {
-            let mut state = room.state.lock();
-            let expelled = std::mem::take(&mut state.has_expelled);
-            (
-                std::mem::take(&mut state.changes),
-                expelled.then(|| state.members.is_empty()),
-            )
-        };
+        let (changes, idle) = self.take_changes(room);
         if let Some(idle) = idle {
             self.attend(room);
             if idle {
@@ -297,6 +291,9 @@ impl Inner {
             return;
         }
         self.known.forget(&room.id);
+        if changes.iter().any(RoomChange::has_facts) {
+            self.tell_facts(room);
+        }
         for change in changes {
             let roles = change.roles.iter().map(|member| &member.user);
             let members = change.members_added.iter().chain(&change.members_removed);
@@ -308,6 +305,22 @@ impl Inner {
                 self.look_at(&hub, Look::One(room.id.clone()));
             }
         }
+    }
+
+    /// The changes that are to be followed up, and whether the room is empty, if somebody was taken
+    /// out of it.
+    fn take_changes(&self, room: &RoomHub) -> (Vec<RoomChange>, Option<bool>) {
+        let mut state = room.state.lock();
+        let changes = std::mem::take(&mut state.changes);
+        // Under the room's lock: whoever looks under it whether somebody may be told what happens
+        // finds the change there, or him suspended.
+        for user in changes.iter().flat_map(|change| &change.members_removed) {
+            if let Some(hub) = self.users.find(user) {
+                hub.own_rooms().rooms.suspend(&room.id);
+            }
+        }
+        let expelled = std::mem::take(&mut state.has_expelled);
+        (changes, expelled.then(|| state.members.is_empty()))
     }
 
     /// A user's rooms were read, and may be others now: the place for whatever follows them. Called
@@ -329,7 +342,7 @@ pub(super) async fn compare_versions(inner: Arc<Inner>) {
     }
 }
 
-async fn look(inner: Arc<Inner>, hub: Arc<UserHub>) {
+pub(super) async fn look(inner: Arc<Inner>, hub: Arc<UserHub>) {
     let mut retry = RETRY_MIN;
     while let Some(what) = hub.next_look() {
         let read = {

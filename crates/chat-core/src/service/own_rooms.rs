@@ -21,6 +21,8 @@ pub(super) struct OwnRoom {
     pub(super) marker: Option<Marker>,
     /// Of what was told of the room.
     facts: u64,
+    /// The room's log has removed him, and the directory was not asked since.
+    suspended: bool,
 }
 
 /// What is different in a user's rooms.
@@ -43,7 +45,7 @@ pub(super) struct OwnRooms {
     version: Option<u64>,
     /// In the order of their ids.
     rooms: Vec<OwnRoom>,
-    /// Counts what was learned without a read: one that began before it may be of before it.
+    /// Counts what was heard without a read: one that began before it may be of before it.
     learned: u64,
 }
 
@@ -160,14 +162,29 @@ impl OwnRooms {
         news
     }
 
-    /// A room's facts are these now. Answers whether that is news of one of his rooms.
-    #[allow(dead_code, reason = "for whatever follows a user's rooms")]
+    /// A room's facts are these now. Answers whether he is to be told: it is one of his, and they are
+    /// others than he was told.
     pub(super) fn take_facts(&mut self, room: &Room) -> bool {
+        self.learned += 1;
         let Ok(at) = self.place(&room.id) else {
             return false;
         };
-        let facts = digest(room);
-        std::mem::replace(&mut self.rooms[at].facts, facts) != facts
+        let (own, facts) = (&mut self.rooms[at], digest(room));
+        // What he is not told now is news when he turns out to be a member still.
+        !own.suspended && std::mem::replace(&mut own.facts, facts) != facts
+    }
+
+    /// A room's log has removed him: until the directory is asked he is told nothing of it.
+    pub(super) fn suspend(&mut self, id: &RoomId) {
+        self.learned += 1;
+        if let Ok(at) = self.place(id) {
+            self.rooms[at].suspended = true;
+        }
+    }
+
+    /// Whether he may be told what happens in a room.
+    pub(super) fn may_hear(&self, id: &RoomId) -> bool {
+        self.find(id).is_some_and(|own| !own.suspended)
     }
 
     fn put(&mut self, id: &RoomId, membership: Option<Membership>, max: usize) -> Option<RoomNews> {
@@ -227,6 +244,7 @@ impl From<&Membership> for OwnRoom {
             role: membership.role,
             marker: membership.marker,
             facts: digest(&membership.room),
+            suspended: false,
         }
     }
 }

@@ -124,6 +124,8 @@ pub(super) struct RoomState {
     /// Attempts to serve it that failed.
     pub(super) failed_starts: u64,
     pub(super) mending: Mending,
+    /// Those who have not joined are being told what it is called.
+    pub(super) telling: Mending,
     /// The roster could not be read, or changed meanwhile: to be done with the next lease.
     pub(super) is_roster_stale: bool,
     /// Pages that are being read, by newest seq and size.
@@ -172,6 +174,7 @@ impl RoomHub {
             is_watched: false,
             failed_starts: 0,
             mending: Mending::default(),
+            telling: Mending::default(),
             is_roster_stale: false,
             pages: Flight::default(),
             resumes: Flight::default(),

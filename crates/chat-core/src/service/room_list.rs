@@ -14,7 +14,7 @@ use crate::answer::{Answer, ListedRoom, RoomList};
 use crate::directory::Membership;
 use crate::error::ServiceError;
 use crate::ids::RoomId;
-use crate::limits::{PAGE_BYTES_MAX, PAGE_MAX, ROOMS_LISTED};
+use crate::limits::{PAGE_BYTES_MAX, PAGE_MAX, ROOMS_LISTED, USER_ROOMS_MAX};
 use crate::message::Millis;
 use crate::room_log::{Head, Unread};
 use crate::service::Inner;
@@ -98,8 +98,9 @@ impl Inner {
         &self,
         connection: &Connection,
     ) -> Result<Vec<(Place, Membership, Option<Head>)>, ServiceError> {
-        let max = self.limits.memberships_max;
-        let memberships = self.directory.memberships(&connection.user, max).await;
+        // All of them, however many a node follows: which come first is known only then.
+        let all = self.directory.memberships(&connection.user, USER_ROOMS_MAX);
+        let memberships = all.await;
         let memberships = memberships.map_err(|error| {
             tracing::warn!(user = %connection.user, %error, "cannot list rooms");
             ServiceError::unavailable("the directory")

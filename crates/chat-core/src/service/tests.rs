@@ -11,7 +11,7 @@ use super::*;
 use crate::answer::Answer;
 use crate::command::{Command, Hello, SendMessage};
 use crate::directory::{Memberships, MockDirectory};
-use crate::entry::{Entry, EntryHeader};
+use crate::entry::{Entry, EntryBody, EntryHeader};
 use crate::envelope;
 use crate::event::Event;
 use crate::ids::{EntryId, Epoch, MessageKey, RoomId, UserId};
@@ -23,7 +23,8 @@ use crate::pubsub::{EventSender, MockPubSub, PubSubEvent, Publication, event_que
 use crate::reach::Reach;
 use crate::room::{Access, Room, RoomKind};
 use crate::room_log::{
-    AppendCall, AppendError, Appended, Digest, Head, MockRoomLog, Page, ReadAfter, Stored,
+    AppendCall, AppendError, Appended, Digest, Head, MockRoomLog, NewEntry, Page, ReadAfter,
+    Stored, Unread,
 };
 use crate::topic::Topic;
 
@@ -70,7 +71,7 @@ impl LogState {
     }
 
     fn append(&mut self, call: AppendCall) -> Vec<Result<Appended, AppendError>> {
-        let append = |entry: crate::room_log::NewEntry| {
+        let append = |entry: NewEntry| {
             if let Some(key) = &entry.key
                 && let Some((first, content)) =
                     self.keys.get(&(entry.actor.clone(), key.key.clone()))
@@ -133,6 +134,34 @@ impl LogState {
 
 type Log = Arc<Mutex<LogState>>;
 
+/// Another node logs something, and announces it.
+fn logged(log: &Log, body: EntryBody) -> Publication {
+    let actor = user("alice");
+    let tail = envelope::encode_entry_tail(InstanceId::random(), &room(), &actor, &body);
+    let entry = NewEntry {
+        id: EntryId::random(),
+        actor,
+        key: None,
+        body,
+        precondition: None,
+        tail: tail.clone(),
+    };
+    let call = AppendCall {
+        room: room(),
+        entries: vec![entry],
+    };
+    let appended = log.lock().append(call).remove(0).unwrap();
+    let header = EntryHeader {
+        position: appended.position,
+        prev: appended.prev,
+        at_ms: appended.at_ms,
+    };
+    Publication {
+        topic: Topic::Room(room()),
+        envelope: envelope::encode_entry(&header, &tail),
+    }
+}
+
 fn mock_log(log: &Log) -> MockRoomLog {
     let mut mock = MockRoomLog::new();
     mock.expect_reach().return_const(Reach::Process);
@@ -162,6 +191,8 @@ fn mock_log(log: &Log) -> MockRoomLog {
         .returning(move |_, _, _| Ok(state.lock().page.clone()));
     mock.expect_digests()
         .returning(move |_, _| Ok(digests(&counted.lock())));
+    mock.expect_unread()
+        .returning(|_, rooms| Ok(vec![Unread::default(); rooms.len()]));
     mock
 }
 

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Pushed;
 use crate::service::Inner;
 use crate::service::connection::Connection;
+use crate::service::membership_work::look;
 use crate::service::own_rooms::OwnRooms;
 use crate::service::watch::Watching;
 use crate::topic::Topic;
@@ -224,6 +225,14 @@ impl UserHub {
         !std::mem::replace(&mut state.looks.is_worked_on, true)
     }
 
+    /// Somebody is here again for whom to read what still waits. Answers whether a task is to be
+    /// started: the one before ended when nobody was.
+    fn resume_look(&self) -> bool {
+        let mut state = self.state.lock();
+        let waits = state.looks.all || !state.looks.rooms.is_empty();
+        state.followed && waits && !std::mem::replace(&mut state.looks.is_worked_on, true)
+    }
+
     /// What is to be read next; `None` if nothing, and the work is over.
     pub(super) fn next_look(&self) -> Option<Look> {
         let mut state = self.state.lock();
@@ -264,9 +273,17 @@ pub(super) fn tell<'a>(
     event: Event,
     metrics: &Metrics,
 ) {
-    let event = Delivery::new(event);
+    tell_shared(connections, &Delivery::new(event), metrics);
+}
+
+/// The same of something that others are told as well.
+pub(super) fn tell_shared<'a>(
+    connections: impl Iterator<Item = &'a Arc<Connection>>,
+    event: &Arc<Delivery>,
+    metrics: &Metrics,
+) {
     for connection in connections {
-        let pushed = connection.outbox.push_events(std::slice::from_ref(&event));
+        let pushed = connection.outbox.push_events(std::slice::from_ref(event));
         if pushed == Pushed::Queued {
             metrics.delivered.inc();
         }
@@ -299,6 +316,9 @@ impl Inner {
             });
         };
         self.follow(&hub);
+        if hub.resume_look() {
+            self.spawn(look(Arc::clone(self), hub));
+        }
         Ok(())
     }
 
@@ -350,5 +370,34 @@ async fn follow(inner: Arc<Inner>, hub: Arc<UserHub>) {
                 retry = (retry * 2).min(RETRY_MAX);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_read_that_ended_because_nobody_was_there_goes_on_when_somebody_comes() {
+        let user = UserId::new("ann").unwrap();
+        let connection = || {
+            let identity = Identity::of(user.clone());
+            Arc::new(Connection::new(identity, &Limits::default()))
+        };
+        let users = Users::default();
+        let hub = users.add(&connection(), 1).unwrap();
+        hub.followed(true);
+        assert!(hub.claim_look(Look::All));
+        assert!(!hub.resume_look(), "a task is at it");
+        hub.own_rooms().connections.clear();
+        assert_eq!(hub.next_look(), None);
+        // Before anybody has noticed that the user was gone.
+        users.add(&connection(), 1).unwrap();
+        assert!(hub.resume_look());
+        assert_eq!(hub.next_look(), Some(Look::All));
+        assert_eq!(hub.next_look(), None);
+        assert!(!hub.resume_look(), "nothing waits");
     }
 }

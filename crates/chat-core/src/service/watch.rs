@@ -84,6 +84,10 @@ impl Inner {
     /// Waits until all that happens in a user's rooms from now on is told to a connection: what he
     /// asks for afterwards has what was not. Not for ever: while stores are away nothing is told.
     pub(super) async fn until_told(&self, connection: &Connection) {
+        if !self.is_linked() {
+            // Nothing is, until the link is back; then all of it is read again and compared.
+            return;
+        }
         let Some(hub) = self.users.find(&connection.user) else {
             return;
         };
@@ -136,6 +140,11 @@ impl Inner {
             let event = {
                 let mut state = room.state.lock();
                 let state = &mut *state;
+                // What was read above may be of before the entry that removed him.
+                if state.removes(&hub.id) || !hub.own_rooms().rooms.may_hear(id) {
+                    watched.push(Arc::clone(&room));
+                    continue;
+                }
                 // Asked under the lock: a token that forbids the room is looked for here afterwards.
                 let listeners = listeners.iter().filter(|one| may_hear(one, id));
                 let listeners: Vec<_> = listeners.cloned().collect();

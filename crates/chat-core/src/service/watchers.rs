@@ -54,6 +54,10 @@ impl Watchers {
         self.users.is_empty()
     }
 
+    pub(super) fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.users.keys()
+    }
+
     /// Whether somebody is told what happens.
     pub(super) fn is_wanted(&self) -> bool {
         self.told > 0

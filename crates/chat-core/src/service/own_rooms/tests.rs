@@ -101,6 +101,22 @@ fn a_room_that_he_came_to_is_known_without_asking() {
 }
 
 #[test]
+fn whom_a_rooms_log_has_removed_hears_nothing_of_it_until_the_directory_was_asked() {
+    let mut own = OwnRooms::default();
+    own.take_all(read(1, &[plain("a")]), 10);
+    let learned = own.learned();
+    own.suspend(&id("a"));
+    assert_ne!(own.learned(), learned, "a read under way may be of before");
+    assert!(!own.may_hear(&id("a")) && !own.may_hear(&id("b")));
+    let renamed = member("a", Role::Member, "new");
+    assert!(!own.take_facts(&renamed.room));
+    // He was added again.
+    let (news, _) = own.take_one(&id("a"), Some(renamed.clone()), 1, 10);
+    assert_eq!(news, Some(RoomNews::Changed(renamed)));
+    assert!(own.may_hear(&id("a")));
+}
+
+#[test]
 fn facts_of_a_room_are_news_once() {
     let mut own = OwnRooms::default();
     own.take_all(read(1, &[plain("a")]), 10);
@@ -108,4 +124,5 @@ fn facts_of_a_room_are_news_once() {
     assert!(own.take_facts(&renamed));
     assert!(!own.take_facts(&renamed));
     assert!(!own.take_facts(&plain("b").room));
+    assert_eq!(own.learned(), 3, "a read under way may be of before");
 }

@@ -50,6 +50,12 @@ impl RoomState {
         self.changes.push(change.clone());
     }
 
+    /// Whether an entry that was delivered, and not followed up yet, removes a user.
+    pub(in crate::service) fn removes(&self, user: &UserId) -> bool {
+        let mut changes = self.changes.iter();
+        changes.any(|change| change.members_removed.contains(user))
+    }
+
     /// A user is no member any more, though no entry says so.
     pub(in crate::service) fn expel(&mut self, user: &UserId, metrics: &Metrics) {
         self.standings.forget(user);

@@ -1,12 +1,11 @@
 //! What the engine asks the directory about a room, and when.
 
 use super::*;
+use crate::directory::DirectoryError;
 use crate::entry::EntryBody;
-use crate::envelope::encode_entry_tail;
 use crate::error::ServiceError;
 use crate::ids::MessageId;
 use crate::room::{Member, Role, RoomChange};
-use crate::room_log::NewEntry;
 
 /// What the directory answers, one after the other, and the last one ever after.
 type Roles = Arc<Mutex<Vec<Option<Role>>>>;
@@ -71,31 +70,7 @@ fn scene(roles: &[Option<Role>]) -> Scene {
 impl Scene {
     /// Another node logs a change of the room.
     fn log_change(&self, change: RoomChange) -> Publication {
-        let body = EntryBody::RoomUpdated(change);
-        let actor = user("alice");
-        let tail = encode_entry_tail(InstanceId::random(), &room(), &actor, &body);
-        let entry = NewEntry {
-            id: EntryId::random(),
-            actor,
-            key: None,
-            body,
-            precondition: None,
-            tail: tail.clone(),
-        };
-        let call = AppendCall {
-            room: room(),
-            entries: vec![entry],
-        };
-        let appended = self.log.lock().append(call).remove(0).unwrap();
-        let header = EntryHeader {
-            position: appended.position,
-            prev: appended.prev,
-            at_ms: appended.at_ms,
-        };
-        Publication {
-            topic: Topic::Room(room()),
-            envelope: envelope::encode_entry(&header, &tail),
-        }
+        logged(&self.log, EntryBody::RoomUpdated(change))
     }
 
     fn asked(&self) -> u64 {
@@ -225,4 +200,33 @@ async fn a_page_that_is_ahead_of_the_node_is_shown_only_to_whoever_is_a_member_s
         ServiceError::NotFound("room")
     );
     assert_eq!(scene.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_room_is_refused_and_not_said_to_be_away() {
+    let what = "the list of members";
+    let full = [
+        (DirectoryError::TooMany { what, limit: 2 }, what),
+        (DirectoryError::Full(2), "the list of all rooms"),
+    ];
+    for (error, field) in full {
+        let mut directory = MockDirectory::new();
+        directory.expect_reach().return_const(Reach::Process);
+        directory.expect_access().returning(|_, _| Ok(None));
+        directory
+            .expect_enter()
+            .returning(move |_, _| Err(error.clone()));
+        directory
+            .expect_memberships()
+            .returning(|_, _| Ok(Memberships::default()));
+        let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+        let presence = mock_presence(&counts);
+        let limits = Limits::default();
+        let node = Node::start_with(&wire, mock_log(&log), presence, directory, limits);
+        let mut bob = node.connect("bob").await;
+        let error = refusal(&mut bob, join()).await;
+        assert!(!error.is_retryable(), "{error}");
+        let (size, limit) = (3, 2);
+        assert_eq!(error, ServiceError::TooLarge { field, size, limit });
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chat_core::{Authority, Directory, EntryBody, Event, Limits, RoomEdit, RoomKind};
+use chat_core::{
+    Answer, Authority, Command, Directory, EntryBody, Event, Limits, RoomEdit, RoomKind,
+};
 use chat_testkit::faults::{EnvelopeFaults, LogFaults};
 use chat_testkit::make;
 
@@ -115,4 +117,23 @@ fn a_change_is_answered_and_logged_once_though_the_log_is_away() {
             run(rename_while_the_log_is(faults, announcing));
         }
     }
+}
+
+#[test]
+fn whoever_comes_while_the_link_is_cut_does_not_wait_for_the_list_of_his_rooms() {
+    run(async {
+        let cluster = cluster();
+        let mut alice = Person::on(&cluster, 0, "alice").await;
+        let created = alice
+            .create(Some("plans"), RoomKind::Private, &["bob"])
+            .await;
+        let room = created.unwrap().0.id;
+        cluster.nodes[1].link.cut();
+        let mut bob = Person::on(&cluster, 1, "bob").await;
+        let asked = tokio::time::Instant::now();
+        let (cursor, limit) = (None, None);
+        let answer = bob.ask(Command::Rooms { cursor, limit }).await.unwrap();
+        assert!(asked.elapsed() < Duration::from_millis(100));
+        assert!(matches!(&answer, Answer::Rooms(list) if list.rooms[0].room.id == room));
+    });
 }
