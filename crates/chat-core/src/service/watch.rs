@@ -137,27 +137,36 @@ impl Inner {
             let Some(room) = self.obtain_watched(id) else {
                 continue;
             };
-            let event = {
-                let mut state = room.state.lock();
-                let state = &mut *state;
-                // What was read above may be of before the entry that removed him.
-                if state.removes(&hub.id) || !hub.own_rooms().rooms.may_hear(id) {
-                    watched.push(Arc::clone(&room));
-                    continue;
-                }
-                // Asked under the lock: a token that forbids the room is looked for here afterwards.
-                let listeners = listeners.iter().filter(|one| may_hear(one, id));
-                let listeners: Vec<_> = listeners.cloned().collect();
-                let is_inside = |id| state.members.has(id);
-                let stay = hub.watching.stay;
-                let watchers = &mut state.watchers;
-                watchers.watch((&hub.id, stay), *marker, &listeners, is_inside)
-            };
-            self.metrics.delivered.inc_by(event);
+            self.watch_room(hub, &room, *marker, &listeners);
             watched.push(room);
         }
         hub.watching.state.lock().rooms.clone_from(&watched);
         self.start_watched(watched).await
+    }
+
+    /// From now on these of a user's connections are told what happens in a room, if they may be.
+    fn watch_room(
+        &self,
+        hub: &UserHub,
+        room: &RoomHub,
+        marker: Option<Marker>,
+        listeners: &[Arc<Connection>],
+    ) {
+        let mut state = room.state.lock();
+        let state = &mut *state;
+        // Asked under the lock, because whatever forbids the room meanwhile is looked for here
+        // afterwards: the list of his rooms may be of before the entry that removed him ...
+        if state.removes(&hub.id) || !hub.own_rooms().rooms.may_hear(&room.id) {
+            return;
+        }
+        // ... and the connection's token may be another.
+        let listeners = listeners.iter().filter(|one| may_hear(one, &room.id));
+        let listeners: Vec<_> = listeners.cloned().collect();
+        let is_inside = |id| state.members.has(id);
+        let stay = hub.watching.stay;
+        let watchers = &mut state.watchers;
+        let queued = watchers.watch((&hub.id, stay), marker, &listeners, is_inside);
+        self.metrics.delivered.inc_by(queued);
     }
 
     /// Of many rooms those where something happened last.
