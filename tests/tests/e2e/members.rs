@@ -61,6 +61,14 @@ async fn a_room_is_made_changed_and_told_of(wire: Wire) {
         (&json!("what we plan"), &json!(""))
     );
     assert_eq!(entry["version"], changed["room"]["version"]);
+
+    bob.say_in(room, "one thing").await;
+    let send = json!({"room": room, "key": "another", "text": "at a time"});
+    let id = bob.begin("send", send).await;
+    let refused = bob.answer(id).await["error"].take();
+    assert_eq!(refused["code"], "rate_limited", "slow mode: {refused}");
+    let wait_ms = refused["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=3_300).contains(&wait_ms), "{refused}");
 }
 
 async fn a_private_room_does_not_exist_for_others(wire: Wire) {

@@ -426,6 +426,8 @@ impl RoomState {
                 piece.push(delivery);
             }
             if let EntryBody::RoomUpdated(change) = &entry.body {
+                // Known before it is told: whoever acts on what he hears is judged by it.
+                self.know_change(change);
                 self.hand_out(&mut piece, metrics);
                 self.take_change(change, metrics);
             }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use chat_core::{
-    Answer, Command, MessageKey, Outgoing, SendMessage, Sent, ServiceError, Session, Text,
+    Answer, Command, EntryBody, MessageKey, Outgoing, RoomKind, SendMessage, Sent, ServiceError,
+    Session, Text,
 };
 use chat_testkit::servers::RedisServer;
 use chat_testkit::{make, run};
@@ -15,6 +16,8 @@ use crate::failures::clock::clock_of;
 
 /// Longer than any scenario takes, so that nothing comes back meanwhile.
 const SPAN: Duration = Duration::from_secs(120);
+/// Slow mode of a room, in seconds: longer than any scenario takes twice.
+const SLOW_S: u32 = 120;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -107,6 +110,77 @@ fn one_user_on_two_nodes_has_one_window_though_their_clocks_are_twenty_seconds_a
         assert!(sent(&alice[0], "k0").await.unwrap().duplicate);
         let bob = enter(&late, "bob").await;
         assert!(sent(&bob, "k0").await.is_ok());
+    });
+}
+
+/// Waits until a session has heard that its room was changed.
+async fn hears_change(session: &Session) {
+    let wait = async {
+        let mut batch = Vec::new();
+        loop {
+            session.next_batch(&mut batch, 1).await.unwrap();
+            if let Some(Outgoing::Event(told)) = batch.pop()
+                && let Some(entry) = told.entry()
+                && matches!(entry.body, EntryBody::RoomUpdated(_))
+            {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("a change");
+}
+
+#[test]
+fn a_member_of_a_room_in_slow_mode_says_one_thing_at_a_time_over_all_nodes() {
+    run(async {
+        let redis = RedisServer::start().await;
+        let settings = settings(0);
+        let nodes = [
+            Node::start(&redis, &settings, 0).await,
+            Node::start(&redis, &settings, 1).await,
+        ];
+        let alice = connect(&nodes[0].service, "alice").await;
+        let create = Command::CreateRoom {
+            room: Some(make::room("general")),
+            kind: RoomKind::Private,
+            name: None,
+            members: vec![make::user("bob"), make::user("carol")],
+            key: None,
+        };
+        alice.command(Some(1), create).await;
+        answer(&alice).await.unwrap();
+        let bob = [enter(&nodes[0], "bob").await, enter(&nodes[1], "bob").await];
+        let slow_down = Command::UpdateRoom {
+            room: make::room("general"),
+            name: None,
+            topic: None,
+            slow_mode_s: Some(SLOW_S),
+        };
+        alice.command(Some(1), slow_down).await;
+        answer(&alice).await.unwrap();
+        for session in &bob {
+            hears_change(session).await;
+        }
+        let first = sent(&bob[0], "first").await.unwrap();
+        for session in &bob {
+            let error = sent(session, "second").await.unwrap_err();
+            let ServiceError::RateLimited { limit, retry_after } = &error else {
+                panic!("{error:?}");
+            };
+            assert!(limit.starts_with("slow_mode_s"), "{limit}");
+            let span = Duration::from_secs(SLOW_S.into());
+            // Whoever waits for as long as he is told is not told to wait again, and not for ever.
+            let waits = span / 2..=span + span / 10;
+            assert!(waits.contains(retry_after), "{retry_after:?}");
+        }
+        // A retry is nothing new.
+        let again = sent(&bob[0], "first").await.unwrap();
+        assert_eq!((again.seq, again.duplicate), (first.seq, true));
+        let carol = enter(&nodes[1], "carol").await;
+        assert!(sent(&carol, "hers").await.is_ok());
+        for key in ["one", "two"] {
+            assert!(sent(&alice, key).await.is_ok(), "she owns the room");
+        }
     });
 }
 

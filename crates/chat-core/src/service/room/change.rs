@@ -15,8 +15,8 @@ use crate::room::{Access, Role, Room, RoomChange, RoomKind};
 use crate::service::connection::Connection;
 
 impl RoomState {
-    /// The room is changed from here on.
-    pub(super) fn take_change(&mut self, change: &RoomChange, metrics: &Metrics) {
+    /// What the room is and who may do what in it is different from here on.
+    pub(super) fn know_change(&mut self, change: &RoomChange) {
         let version = change.version;
         if let Some(facts) = &mut *self.facts.write() {
             facts.apply(change);
@@ -34,6 +34,11 @@ impl RoomState {
                 connection.set_role(&self.id, *role, version);
             }
         }
+    }
+
+    /// Whoever is removed gets nothing from here on.
+    pub(super) fn take_change(&mut self, change: &RoomChange, metrics: &Metrics) {
+        let version = change.version;
         if !change.members_removed.is_empty() {
             self.removals = self.removals.max(version);
             // Somebody who was added again since is not taken out by an entry of before.
