@@ -75,7 +75,7 @@ impl Parts {
     }
 }
 
-/// How long a store that is known to be away is asked before memory answers in its place.
+/// How long a part that is known to be away is asked before memory answers in its place.
 const ASKED_AWAY: Duration = Duration::from_millis(250);
 
 impl Inner {
@@ -87,15 +87,22 @@ impl Inner {
         known: impl Fn() -> Option<T>,
     ) -> Result<T, ServiceError> {
         let asked = if self.parts.is_away(Part::Store) && known().is_some() {
-            let asked = tokio::time::timeout(ASKED_AWAY, ask).await;
-            asked.unwrap_or_else(|_| Err(ServiceError::unavailable("the store")))
+            self.ask_soon(Part::Store, ask).await
         } else {
-            ask.await
+            Some(ask.await)
         };
-        match asked {
+        match asked.unwrap_or_else(|| Err(ServiceError::unavailable("the store"))) {
             Err(error @ ServiceError::Unavailable { .. }) => known().ok_or(error),
             asked => asked,
         }
+    }
+
+    /// Asks a part; nothing if it is known to be away and does not answer soon.
+    pub(super) async fn ask_soon<T>(&self, part: Part, ask: impl Future<Output = T>) -> Option<T> {
+        if self.parts.is_away(part) {
+            return tokio::time::timeout(ASKED_AWAY, ask).await.ok();
+        }
+        Some(ask.await)
     }
 
     /// Notes that a part is away or back, and tells everybody if that is news.

@@ -21,10 +21,8 @@ impl Inner {
         limit: Option<usize>,
     ) -> Result<Answer, ServiceError> {
         self.access(connection, room).await?;
-        let page = self
-            .presence
-            .occupants(room, cursor, page_size(limit))
-            .await;
+        let page = self.presence.occupants(room, cursor, page_size(limit));
+        let page = self.ask_soon(Part::Presence, page).await;
         let who = match self.answered(page)? {
             Some(OccupantPage {
                 count,
@@ -59,10 +57,8 @@ impl Inner {
                 ));
             }
         }
-        let page = self
-            .presence
-            .online(room.clone(), cursor, page_size(limit))
-            .await;
+        let page = self.presence.online(room.clone(), cursor, page_size(limit));
+        let page = self.ask_soon(Part::Presence, page).await;
         let online = match self.answered(page)? {
             Some(page) => Online {
                 count: page.count,
@@ -84,11 +80,11 @@ impl Inner {
                 limit: USERS_ASKED_MAX,
             });
         }
-        let (standings, degraded) = match self.presence.standings(&users).await {
-            Ok(standings) => (standings, false),
-            Err(error) => {
-                tracing::warn!(%error, "cannot read how users stand");
-                self.set_part(Part::Presence, true);
+        let asked = self.ask_soon(Part::Presence, self.presence.standings(&users));
+        let (standings, degraded) = match asked.await {
+            Some(Ok(standings)) => (standings, false),
+            failed => {
+                self.note_presence_away(failed.and_then(Result::err));
                 let people = self.standings.people.lock();
                 (users.iter().map(|user| people.here(user)).collect(), true)
             }
@@ -108,10 +104,13 @@ impl Inner {
         if ids.is_empty() {
             return;
         }
-        let known = match self.directory.last_seen(&ids).await {
-            Ok(known) => known,
-            Err(error) => {
-                tracing::debug!(%error, "cannot read when users were last seen");
+        // Where presence is away the store may be as well, and nobody waits for both.
+        let asked = self.ask_soon(Part::Presence, self.directory.last_seen(&ids));
+        let known = match asked.await {
+            Some(Ok(known)) => known,
+            failed => {
+                let error = failed.and_then(Result::err);
+                tracing::debug!(?error, "cannot read when users were last seen");
                 vec![None; ids.len()]
             }
         };
@@ -122,25 +121,31 @@ impl Inner {
         }
     }
 
-    /// Notes how presence is by what it answered; `None` if it is away.
+    /// Notes how presence is by what it answered, if it did; `None` if it is away.
     fn answered(
         &self,
-        page: Result<OccupantPage, PresenceError>,
+        page: Option<Result<OccupantPage, PresenceError>>,
     ) -> Result<Option<OccupantPage>, ServiceError> {
         match page {
-            Ok(page) => {
+            Some(Ok(page)) => {
                 self.set_part(Part::Presence, false);
                 Ok(Some(page))
             }
-            Err(PresenceError::BadCursor) => Err(ServiceError::bad_request(
+            Some(Err(PresenceError::BadCursor)) => Err(ServiceError::bad_request(
                 "cursor",
                 "is none that this server handed out",
             )),
-            Err(error) => {
-                tracing::warn!(%error, "cannot read who is there");
-                self.set_part(Part::Presence, true);
+            failed => {
+                self.note_presence_away(failed.and_then(Result::err));
                 Ok(None)
             }
+        }
+    }
+
+    fn note_presence_away(&self, error: Option<PresenceError>) {
+        if let Some(error) = error {
+            tracing::warn!(%error, "presence does not answer");
+            self.set_part(Part::Presence, true);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::event::Part;
 
 /// A log that counts how often it is opened.
 fn counting_log(log: &Log, opens: &Arc<AtomicUsize>) -> MockRoomLog {
@@ -52,4 +53,23 @@ async fn an_engine_that_nobody_holds_any_more_ends() {
     drop(service);
     settle().await;
     assert!(broker.is_closed(), "its dispatcher listens no longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_known_to_be_away_is_not_waited_for() {
+    let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+    let (log, presence) = (mock_log(&log), mock_presence(&counts));
+    let node = Node::start(&wire, log, presence, Limits::default());
+    let inner = &node.service.inner;
+    let begun = tokio::time::Instant::now();
+    let slow = || tokio::time::sleep(Duration::from_secs(5));
+    assert_eq!(inner.ask_soon(Part::Presence, slow()).await, Some(()));
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    inner.set_part(Part::Presence, true);
+    assert_eq!(inner.ask_soon(Part::Presence, slow()).await, None);
+    assert!(begun.elapsed() < Duration::from_secs(6));
+    // It is asked all the same: it may be back.
+    let answer = inner.ask_soon(Part::Presence, async { 7 });
+    assert_eq!(answer.await, Some(7));
+    assert_eq!(inner.ask_soon(Part::Store, slow()).await, Some(()));
 }
