@@ -130,20 +130,27 @@ async fn list(name: &str, database: &Database) {
         database.run(fill(&room, 100, &some)).await;
     }
     median(
-        &format!("{name}, 500 rooms with 20 unread each"),
+        &format!("{name}, which 500 rooms, and where they stand"),
         || async {
             let memberships = directory.memberships(&alice, 1_000).await.unwrap();
-            let asked: Vec<_> = memberships
-                .rooms
-                .iter()
-                .map(|it| (it.room.id.clone(), 80))
-                .collect();
-            let unread = log.unread(&alice, &asked).await.unwrap();
-            assert_eq!(unread.len(), 500);
-            assert!(unread.iter().all(|it| it.unread == 20 && it.last.is_some()));
+            let rooms = memberships.rooms.into_iter().map(|it| it.room.id);
+            let rooms: Vec<_> = rooms.collect();
+            assert_eq!(log.heads(&rooms).await.unwrap().len(), 500);
         },
     )
     .await;
+    let memberships = directory.memberships(&alice, 1_000).await.unwrap();
+    let rooms = memberships.rooms.into_iter().map(|it| (it.room.id, 80));
+    let asked: Vec<_> = rooms.collect();
+    for size in [50, 500] {
+        let name = format!("{name}, a page of {size} of them with 20 unread each");
+        median(&name, || async {
+            let unread = log.unread(&alice, &asked[..size]).await.unwrap();
+            assert_eq!(unread.len(), size);
+            assert!(unread.iter().all(|it| it.unread == 20 && it.last.is_some()));
+        })
+        .await;
+    }
 }
 
 #[test]
