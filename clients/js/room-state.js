@@ -265,7 +265,9 @@ function erased({ id, room, seq, from, sent_at_ms }) {
  * @param {WireEvent} event
  */
 function reacted(reactions, { emoji, user, removed }) {
-  const { [emoji]: old = { count: 0, users: [] }, ...others } = reactions;
+  const { [emoji]: known, ...others } = reactions;
+  // An emoji is any short text, also the name of something that every object has.
+  const old = Object.hasOwn(reactions, emoji) ? known : { count: 0, users: [] };
   const isNamed = old.users.includes(user);
   if (removed) {
     // Somebody who is not named may still be counted, but only if not all are named.

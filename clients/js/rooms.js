@@ -57,8 +57,8 @@ export class Rooms {
    * @returns {Record<string, string | null>}
    */
   forHello() {
-    /** @type {Record<string, string | null>} */
-    const rooms = {};
+    /** @type {[string, string | null][]} */
+    const rooms = [];
     let bytes = 0;
     for (const wanted of this.#wanted.values()) {
       bytes += wanted.room.length + (wanted.position?.length ?? 4) + 8;
@@ -66,9 +66,10 @@ export class Rooms {
       const ownPage = wanted.position === null && wanted.history !== undefined;
       if (ownPage || bytes > HELLO_ROOMS_BYTES_MAX) continue;
       wanted.asked = true;
-      rooms[wanted.room] = wanted.position;
+      rooms.push([wanted.room, wanted.position]);
     }
-    return rooms;
+    // Entries rather than assignments: a room may be called `__proto__`.
+    return Object.fromEntries(rooms);
   }
 
   /**

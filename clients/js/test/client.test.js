@@ -25,6 +25,18 @@ test("says hello with the rooms it wants and offers the JSON subprotocol", async
   assert.deepEqual([hello.user, hello.rooms], ["ann", { general: null }]);
 });
 
+test("a room may be called like something that every object has", async () => {
+  const { client, sockets } = setUp();
+  const joined = client.join("__proto__");
+  client.connect();
+  await settle();
+  const rooms = JSON.parse('{"__proto__": null}');
+  rooms.__proto__ = pageOf("__proto__", "p1");
+  const hello = sockets[0].welcome({ rooms });
+  assert.deepEqual(Object.entries(hello.rooms), [["__proto__", null]]);
+  await joined;
+});
+
 test("resumes from the position of the last event, not of the join", async () => {
   const { sockets, clock, last } = await online();
   sockets[0].receive(added(7));

@@ -73,6 +73,19 @@ test("reactions are counted per user and vanish with the last one", () => {
   assert.deepEqual(state.message("m1").reactions, {});
 });
 
+test("a reaction may be called like something that every object has", () => {
+  for (const emoji of ["constructor", "__proto__", "toString"]) {
+    const state = roomWith(1);
+    const all = () => Object.entries(state.message("m1").reactions);
+    state.apply({ ...react(2, "bob"), emoji }, 0);
+    state.apply({ ...react(3, "eve"), emoji }, 0);
+    assert.deepEqual(all(), [[emoji, { count: 2, users: ["bob", "eve"] }]]);
+    state.apply({ ...react(4, "bob", true), emoji }, 0);
+    state.apply({ ...react(5, "eve", true), emoji }, 0);
+    assert.deepEqual(all(), []);
+  }
+});
+
 test("beyond the named users a reaction is only counted", () => {
   const state = roomWith(1);
   for (let i = 0; i < 30; i++) state.apply(react(2 + i, `u${i}`), 0);

@@ -19,7 +19,7 @@ import { ChatClient, isName, NAME_RULE } from "../client/index.js";
 import { Composer } from "./composer.js";
 import { ask } from "./dialogs.js";
 import { byId, paintAvatar } from "./dom.js";
-import { becomeAgain, friendlyName, identify } from "./identity.js";
+import { becomeAgain, friendlyName, identify, userOf } from "./identity.js";
 import { MessageList } from "./messages.js";
 import { closePanels, panels } from "./panels.js";
 import { drawPending } from "./pending.js";
@@ -34,17 +34,22 @@ const checkName = (/** @type {string} */ name) => (isName(name) ? null : `A name
 
 class App {
   #me;
+  #token;
   #client;
   #rooms;
   #messages;
   #composer;
 
-  /** @param {string} me */
-  constructor(me) {
+  /**
+   * @param {string} me
+   * @param {string} [token] that proves it
+   */
+  constructor(me, token) {
     this.#me = me;
+    this.#token = token;
     const url = new URL("../ws", import.meta.url);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    const client = (this.#client = new ChatClient({ url: url.href, user: me }));
+    const client = (this.#client = new ChatClient({ url: url.href, user: me, token }));
     this.#rooms = new RoomList(client, { onPending: (room) => this.#drawPending(room), onLeave: (id) => this.#left(id) });
     const mine = { ...actions(client, me), finished: () => this.#composer.focus() };
     this.#messages = new MessageList(mine, (room, before) => older(client, room, before));
@@ -58,7 +63,7 @@ class App {
   }
 
   start() {
-    showMe(this.#me);
+    showMe(this.#me, () => this.#becomeAnother());
     showConnection(this.#client);
     this.#rooms.openRemembered();
     this.#show(roomInAddress(this.#rooms));
@@ -91,9 +96,16 @@ class App {
     client.on("state", ({ state, error }) => {
       if (this.#rooms.shown) this.#drawPending(this.#rooms.shown);
       if (state !== "closed" || !error) return dismiss("closed");
-      const onaction = () => void rename(this.#me);
-      notice(`Disconnected: ${error.message}.`, { key: "closed", stays: true, action: "Choose another name", onaction });
+      // This server wants a token: another name would be refused as well.
+      if (error.code === "unauthorized") return void prove(error.message);
+      const action = this.#token ? "Enter another token" : "Choose another name";
+      const onaction = () => this.#becomeAnother();
+      notice(`Disconnected: ${error.message}.`, { key: "closed", stays: true, action, onaction });
     });
+  }
+
+  #becomeAnother() {
+    void (this.#token ? prove() : rename(this.#me));
   }
 
   #listenToBrowser() {
@@ -264,11 +276,22 @@ async function older(client, room, before) {
   }
 }
 
-/** @param {string} me */
-function showMe(me) {
+/**
+ * @param {string} me
+ * @param {() => void} onchange
+ */
+function showMe(me, onchange) {
   byId("my-name").textContent = me;
   paintAvatar(byId("my-avatar"), me);
-  byId("change-name").addEventListener("click", () => void rename(me));
+  byId("change-name").addEventListener("click", onchange);
+}
+
+/** @param {string} [error] why the server did not let this tab in */
+async function prove(error) {
+  const text = "This server lets in whoever has a token. This tab keeps yours until it is closed, and starts again with it.";
+  const check = (/** @type {string} */ token) => (userOf(token) === null ? "That is no token: it says of nobody whom it is for." : null);
+  const token = await ask({ title: "Your token", text, ok: "Come in", value: "", secret: true, error, check });
+  if (token !== null) becomeAgain(userOf(token) ?? friendlyName(), token);
 }
 
 /** @param {string} me */
@@ -277,10 +300,10 @@ async function rename(me) {
   if (name !== null && name !== me) becomeAgain(name);
 }
 
-const { name, refused } = identify();
+const { name, token, refused } = identify();
 panels();
 if (refused === null) {
-  new App(name).start();
+  new App(name, token).start();
 } else {
   const error = `“${refused.slice(0, 60)}” cannot be a name. A name has ${NAME_RULE}.`;
   const chosen = await ask({ title: "Choose a name", text: "How others see you in this tab.", ok: "Start", value: friendlyName(), required: true, error, check: checkName });

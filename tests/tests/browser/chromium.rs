@@ -111,14 +111,13 @@ impl Chromium {
         answer["result"].take()
     }
 
-    /// Waits for an event, past or future.
-    pub(crate) async fn event(&mut self, session: &str, method: &str) {
+    /// Waits until an event has come so many times, past or future.
+    pub(crate) async fn event(&mut self, session: &str, method: &str, times: usize) {
         let fits = |frame: &Value| frame["sessionId"] == session && frame["method"] == method;
-        if self.events.iter().any(fits) {
-            return;
+        while self.events.iter().filter(|frame| fits(frame)).count() < times {
+            let event = timeout(DEADLINE, self.until(fits)).await;
+            event.unwrap_or_else(|_| panic!("no {method} within {DEADLINE:?}"));
         }
-        let event = timeout(DEADLINE, self.until(fits)).await;
-        event.unwrap_or_else(|_| panic!("no {method} within {DEADLINE:?}"));
     }
 
     /// The events of a session so far.

@@ -160,3 +160,35 @@ async fn who_comes_later_finds_everything_as_it_was() {
     assert_eq!(before.len(), 5);
     bob.assert_no_complaints(&browser);
 }
+
+/// A name is not enough there, so the page asks for what is.
+#[tokio::test]
+async fn where_tokens_are_needed_the_page_asks_for_one_and_keeps_it() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let jwt = ["--auth", "jwt", "--jwt-secret-file", secret.to_str().unwrap()];
+    let server = ServerProcess::start(&jwt);
+    let token = ["token", "--user", "alice"];
+    let token = ServerProcess::run(&token, &[("CHAT_JWT_SECRET", SECRET)]).output;
+
+    let mut browser = Chromium::start().await;
+    let tab = Tab::visit(&mut browser, &server.url(), "mallory").await;
+    let asked = "document.querySelector('[data-testid=dialog]').open";
+    tab.wait_until(&mut browser, asked).await;
+    tab.answer(&mut browser, "let me in").await;
+    let told = "document.querySelector('[data-testid=dialog-error]').textContent.includes('no token')";
+    tab.wait_until(&mut browser, told).await;
+    tab.look(&mut browser, "document.querySelector('[data-testid=dialog-input]').select()")
+        .await;
+    tab.answer(&mut browser, token.trim()).await;
+    // The page starts again, as whoever the token is for.
+    tab.wait_for_reload(&mut browser).await;
+    tab.wait_for_state(&mut browser, "online").await;
+    tab.say(&mut browser, "it is me").await;
+    tab.wait_for_message(&mut browser, "it is me").await;
+    let said = pairs(&[("alice", "it is me")]);
+    assert_eq!(tab.messages(&mut browser).await, said);
+    tab.assert_no_complaints(&browser);
+}

@@ -18,6 +18,13 @@ pub(crate) struct Tab {
 impl Tab {
     /// Opens the page for a user, and waits until it is online.
     pub(crate) async fn open(browser: &mut Chromium, page: &str, user: &str) -> Self {
+        let tab = Self::visit(browser, page, user).await;
+        tab.wait_for_state(browser, "online").await;
+        tab
+    }
+
+    /// Opens the page for a user, whether he is let in or not.
+    pub(crate) async fn visit(browser: &mut Chromium, page: &str, user: &str) -> Self {
         let window = json!({"url": "about:blank", "newWindow": true});
         let target = browser.call(None, "Target.createTarget", window).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
@@ -34,9 +41,17 @@ impl Tab {
             .await;
         let to = json!({"url": format!("{page}/?user={user}")});
         tab.call(browser, "Page.navigate", to).await;
-        browser.event(&tab.session, "Page.loadEventFired").await;
-        tab.wait_for_state(browser, "online").await;
+        browser
+            .event(&tab.session, "Page.loadEventFired", 1)
+            .await;
         tab
+    }
+
+    /// Waits until the page has started for the second time.
+    pub(crate) async fn wait_for_reload(&self, browser: &mut Chromium) {
+        browser
+            .event(&self.session, "Page.loadEventFired", 2)
+            .await;
     }
 
     async fn call(&self, browser: &mut Chromium, method: &str, params: Value) -> Value {
@@ -103,6 +118,15 @@ impl Tab {
         self.look(browser, focus).await;
         let text = json!({"text": text});
         self.call(browser, "Input.insertText", text).await;
+    }
+
+    /// Answers the page's dialog.
+    pub(crate) async fn answer(&self, browser: &mut Chromium, text: &str) {
+        let focus = "document.querySelector('[data-testid=dialog-input]').focus()";
+        self.look(browser, focus).await;
+        let text = json!({"text": text});
+        self.call(browser, "Input.insertText", text).await;
+        self.press(browser, "dialog-ok", None).await;
     }
 
     /// Writes and presses Enter.
