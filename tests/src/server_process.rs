@@ -77,8 +77,24 @@ impl ServerProcess {
         if !args.contains(&"--store") && !args.contains(&"--redis") {
             command.args(["--store", "memory"]);
         }
-        let (mut child, output) = spawn(&mut command);
-        let Some(address) = output.wait_for(READY_WITHIN, address_in) else {
+        Self::wait(&mut command, address_in)
+    }
+
+    /// Starts a server that does not get to listen, and waits until it has printed a line that
+    /// contains `text`.
+    ///
+    /// # Panics
+    /// If it does not; with what it said.
+    #[must_use]
+    pub fn start_held_up(address: SocketAddr, args: &[&str], text: &str) -> Self {
+        let mut command = command(args, &[]);
+        command.args(["--listen", &address.to_string()]);
+        Self::wait(&mut command, |line| line.contains(text).then_some(address))
+    }
+
+    fn wait(command: &mut Command, ready: impl Fn(&str) -> Option<SocketAddr>) -> Self {
+        let (mut child, output) = spawn(command);
+        let Some(address) = output.wait_for(READY_WITHIN, ready) else {
             // A child that was started and is given up must not outlive this.
             drop(child.kill().and_then(|()| child.wait()));
             panic!("the server did not start; it said:\n{}", output.text());

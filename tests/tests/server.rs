@@ -152,6 +152,24 @@ fn sigterm_and_ctrl_c_end_it_in_peace() {
 }
 
 #[test]
+fn while_it_waits_for_its_database_it_refuses_probes_and_can_be_ended() {
+    // Free a moment ago; nothing else asks for this one meanwhile.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    for signal in [ServerProcess::terminate, ServerProcess::interrupt] {
+        let args = ["--store", "postgres://joe:s3cret@127.0.0.1:1/chat"];
+        let server = ServerProcess::start_held_up(address, &args, "waiting for the database");
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        signal(&server);
+        let ended = server.wait_exit();
+        assert_ended(&ended, 0, &["before anything was served"]);
+        assert!(!ended.output.contains("s3cret"), "{}", ended.output);
+    }
+}
+
+#[test]
 fn a_killed_server_leaves_its_port_to_the_next() {
     let mut first = ServerProcess::start(&[]);
     let address = first.address().to_string();

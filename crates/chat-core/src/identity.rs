@@ -150,12 +150,10 @@ pub struct Identity {
     pub name: Option<String>,
     /// The rooms that he may use at all; nothing means any. It gives no membership.
     pub rooms: Option<RoomPatterns>,
-    /// Whether he moderates rooms without an owner.
+    /// Whether he may do what an owner may, in all rooms that he may use. It gives no membership.
     pub admin: bool,
     /// The name of the token that proved it.
     pub token_id: Option<TokenId>,
-    /// When it began.
-    pub issued_at_ms: Option<Millis>,
     /// When it ends.
     pub expires_at_ms: Option<Millis>,
 }
@@ -170,7 +168,6 @@ impl Identity {
             rooms: None,
             admin: false,
             token_id: None,
-            issued_at_ms: None,
             expires_at_ms: None,
         }
     }

@@ -7,7 +7,7 @@
 //! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
 //!   `rate_limiter`, `authenticator`, `revocations`, `clock`
 //! - what clients ask and are told: `command`, `answer`, `event`, `error`
-//! - limits and metrics: [`limits`], `metrics`
+//! - limits and metrics: [`limits`], `metrics`; what may be shown of an address: `address`
 
 pub mod limits;
 
@@ -39,6 +39,7 @@ mod error;
 mod event;
 mod metrics;
 
+mod address;
 mod feed;
 #[cfg(test)]
 mod model;
@@ -48,6 +49,7 @@ mod service;
 mod size;
 mod token_bucket;
 
+pub use address::without_secrets;
 pub use answer::{
     Answer, ClientLimits, HelloAnswer, JoinResult, ListedRoom, Online, Reading, RoomList, Sent,
     UserPresence, Users, Who,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chat_core::without_secrets;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use crate::error::ConfigError;
@@ -66,11 +67,7 @@ fn have_cryptography() {
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        // Shows that there is something that it does not show.
-        let secret = if host == rest { "" } else { "…@" };
-        write!(f, "{scheme}://{secret}{host}")
+        f.write_str(&without_secrets(&self.0))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use chat_ws::Server;
+use chat_ws::{Reserved, Server};
 
 /// Why an address cannot be listened on, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +37,32 @@ pub(crate) enum ListenError {
     },
 }
 
-/// Takes the port.
-///
-/// # Errors
-/// [`ListenError`], which says what to do.
-pub(crate) fn bind(address: SocketAddr) -> Result<Server, ListenError> {
-    Server::bind(address).map_err(|error| explain(address, error))
+/// A port that is ours, and refuses whoever connects.
+#[derive(Debug)]
+pub(crate) struct Port {
+    address: SocketAddr,
+    reserved: Reserved,
+}
+
+impl Port {
+    /// Takes it, first of all: of two servers by mistake the second one should touch nothing.
+    ///
+    /// # Errors
+    /// [`ListenError`], which says what to do.
+    pub(crate) fn take(address: SocketAddr) -> Result<Self, ListenError> {
+        let reserved = Reserved::new(address).map_err(|error| explain(address, error))?;
+        Ok(Self { address, reserved })
+    }
+
+    /// Lets connections in, once there is something to serve: a probe that came before would wait
+    /// and wait.
+    ///
+    /// # Errors
+    /// [`ListenError`], which says what to do.
+    pub(crate) fn open(self) -> Result<Server, ListenError> {
+        let Self { address, reserved } = self;
+        reserved.listen().map_err(|error| explain(address, error))
+    }
 }
 
 fn explain(address: SocketAddr, source: io::Error) -> ListenError {
@@ -112,8 +132,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_recognised() {
-        let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let second = bind(first.address()).unwrap_err();
+        let first = Port::take("127.0.0.1:0".parse().unwrap());
+        let first = first.unwrap().open().unwrap();
+        let second = Port::take(first.address()).unwrap_err();
         assert!(matches!(second, ListenError::Taken { .. }), "{second:?}");
     }
 }

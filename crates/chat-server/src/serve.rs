@@ -24,7 +24,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::config::{Config, Store, TlsFileError, TlsFiles};
 use crate::http::{HttpState, router};
-use crate::listener::{ListenError, bind, reachable};
+use crate::listener::{ListenError, Port, reachable};
 use crate::process::{ProcessCollector, raise_open_files, warn_of_few_files};
 use crate::reload::{Reloads, Watched};
 use crate::signals::Signals;
@@ -71,7 +71,7 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
     if let Some(warning) = warn_of_few_files(raise_open_files()) {
         warn!("{warning}");
     }
-    let server = bind(config.listen)?;
+    let port = Port::take(config.listen)?;
     let mut signals = Signals::catch().map_err(ServeError::Signals)?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector));
@@ -83,7 +83,15 @@ pub(crate) async fn run(config: Config) -> Result<Ended, ServeError> {
         service,
         unusable,
         store,
-    } = wiring::build(&config, metrics, &reloads).await?;
+    } = tokio::select! {
+        wired = wiring::build(&config, metrics, &reloads) => wired?,
+        // A database may be waited for. Nothing was served yet that would have to end in peace.
+        signal = signals.next() => {
+            info!(signal, "going, before anything was served");
+            return Ok(Ended::InPeace);
+        }
+    };
+    let server = port.open()?;
     let address = server.address();
     info!(%address, instance = %service.instance(), "serving");
 

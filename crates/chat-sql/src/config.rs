@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use chat_core::Limits;
 use chat_core::limits::{ROOM_MEMBERS_MAX, USER_ROOMS_MAX};
+use chat_core::{Limits, without_secrets};
 use sqlx::postgres::PgConnectOptions;
 
 /// Why a configuration cannot work. Tell the operator.
@@ -81,17 +81,10 @@ impl SqlUrl {
 
 impl fmt::Display for SqlUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = match &self.0 {
-            Kind::Sqlite(path) => return write!(f, "sqlite:{}", path.display()),
-            Kind::Postgres(url) => url,
-        };
-        // Parameters may be secret too.
-        let (url, _) = url.split_once('?').unwrap_or((url, ""));
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        // Shows that there is something that it does not show.
-        let secret = if host == rest { "" } else { "…@" };
-        write!(f, "{scheme}://{secret}{host}")
+        match &self.0 {
+            Kind::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Kind::Postgres(url) => f.write_str(&without_secrets(url)),
+        }
     }
 }
 

@@ -61,5 +61,5 @@ pub use http::{Body, BodyError, HttpHandler, Peer, ResponseFuture, error_respons
 pub use hyper::body::Incoming;
 pub use hyper::{Request, Response, StatusCode};
 pub use origin::{OriginError, Origins};
-pub use server::{PATH, Server};
+pub use server::{PATH, Reserved, Server};
 pub use tls::{Tls, TlsError};

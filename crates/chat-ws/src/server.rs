@@ -75,12 +75,17 @@ impl Place {
     }
 }
 
-impl Server {
-    /// Binds an address; port 0 takes a free one.
+/// A port that was taken, and that refuses whoever connects.
+#[derive(Debug)]
+pub struct Reserved(TcpSocket);
+
+impl Reserved {
+    /// Takes a port before there is anything to serve on it: whoever comes too early is refused at
+    /// once instead of left waiting. Port 0 takes a free one.
     ///
     /// # Errors
     /// What the system says, `AddrInUse` and `PermissionDenied` above all.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn new(address: SocketAddr) -> io::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -88,9 +93,27 @@ impl Server {
         // A restarted node takes its port back while old connections linger in TIME_WAIT.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let listener = socket.listen(limits::BACKLOG)?;
+        Ok(Self(socket))
+    }
+
+    /// Lets connections in: they wait until they are served.
+    ///
+    /// # Errors
+    /// What the system says; `AddrInUse` if somebody else was faster.
+    pub fn listen(self) -> io::Result<Server> {
+        let listener = self.0.listen(limits::BACKLOG)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Server { listener, address })
+    }
+}
+
+impl Server {
+    /// Binds an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// What the system says, `AddrInUse` and `PermissionDenied` above all.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        Reserved::new(address)?.listen()
     }
 
     /// Where it listens.

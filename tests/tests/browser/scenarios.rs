@@ -168,7 +168,12 @@ async fn where_tokens_are_needed_the_page_asks_for_one_and_keeps_it() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
-    let jwt = ["--auth", "jwt", "--jwt-secret-file", secret.to_str().unwrap()];
+    let jwt = [
+        "--auth",
+        "jwt",
+        "--jwt-secret-file",
+        secret.to_str().unwrap(),
+    ];
     let server = ServerProcess::start(&jwt);
     let token = ["token", "--user", "alice"];
     let token = ServerProcess::run(&token, &[("CHAT_JWT_SECRET", SECRET)]).output;
@@ -178,10 +183,14 @@ async fn where_tokens_are_needed_the_page_asks_for_one_and_keeps_it() {
     let asked = "document.querySelector('[data-testid=dialog]').open";
     tab.wait_until(&mut browser, asked).await;
     tab.answer(&mut browser, "let me in").await;
-    let told = "document.querySelector('[data-testid=dialog-error]').textContent.includes('no token')";
+    let told =
+        "document.querySelector('[data-testid=dialog-error]').textContent.includes('no token')";
     tab.wait_until(&mut browser, told).await;
-    tab.look(&mut browser, "document.querySelector('[data-testid=dialog-input]').select()")
-        .await;
+    tab.look(
+        &mut browser,
+        "document.querySelector('[data-testid=dialog-input]').select()",
+    )
+    .await;
     tab.answer(&mut browser, token.trim()).await;
     // The page starts again, as whoever the token is for.
     tab.wait_for_reload(&mut browser).await;

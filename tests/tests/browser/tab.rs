@@ -41,17 +41,13 @@ impl Tab {
             .await;
         let to = json!({"url": format!("{page}/?user={user}")});
         tab.call(browser, "Page.navigate", to).await;
-        browser
-            .event(&tab.session, "Page.loadEventFired", 1)
-            .await;
+        browser.event(&tab.session, "Page.loadEventFired", 1).await;
         tab
     }
 
     /// Waits until the page has started for the second time.
     pub(crate) async fn wait_for_reload(&self, browser: &mut Chromium) {
-        browser
-            .event(&self.session, "Page.loadEventFired", 2)
-            .await;
+        browser.event(&self.session, "Page.loadEventFired", 2).await;
     }
 
     async fn call(&self, browser: &mut Chromium, method: &str, params: Value) -> Value {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chat_core::{AuthenticationError, Identity, RoomPatterns, TokenId, UserId};
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _};
+use serde_json::Value;
 
 /// How far the clock of whoever makes tokens may be ahead of ours. There is none for the end of a
 /// token: it would only live longer.
@@ -87,9 +88,11 @@ pub(super) struct Claims {
     pub(super) rooms: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) admin: bool,
-    /// For whom and by whom: checked by the library, so written only.
-    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
-    pub(super) aud: Option<String>,
+    /// For whom: checked by the library against those that are configured. Whatever it is, it is not
+    /// us where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) aud: Option<Value>,
+    /// By whom: checked by the library, so written only.
     #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(super) iss: Option<String>,
 }
@@ -121,7 +124,6 @@ impl Claims {
             .map_err(|_| AuthenticationError::Invalid)?;
         identity.admin = self.admin;
         identity.token_id = self.jti.map(TokenId::new).transpose().map_err(invalid)?;
-        identity.issued_at_ms = self.iat.map(Seconds::ms);
         identity.expires_at_ms = Some(ends);
         Ok(identity)
     }

@@ -85,11 +85,20 @@ impl JwtAuthenticator {
         let mut refused = "no key is for its algorithm and key id";
         for key in keys.iter().filter(fits) {
             match decode(token, &key.key, &self.validation(key)) {
-                Ok(found) => return Ok(found.claims),
+                Ok(found) => return self.for_us(found.claims),
                 Err(error) => refused = why(&error),
             }
         }
         Err(refused)
+    }
+
+    /// Without a name of our own a token that is for somebody is not for us (RFC 7519, 4.1.3). The
+    /// library sees to that only where it can read for whom it is.
+    fn for_us(&self, claims: Claims) -> Result<Claims, &'static str> {
+        if self.config.audiences.is_empty() && claims.aud.is_some() {
+            return Err("it is for another audience (--jwt-audience)");
+        }
+        Ok(claims)
     }
 
     /// Times are checked by our own clock, everything else here.
@@ -101,7 +110,6 @@ impl JwtAuthenticator {
             validation.set_issuer(&self.config.issuers);
             required.push("iss");
         }
-        // Without a name of our own a token that is for somebody is not for us (RFC 7519, 4.1.3).
         if !self.config.audiences.is_empty() {
             validation.set_audience(&self.config.audiences);
             required.push("aud");

@@ -10,6 +10,8 @@ use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use super::secret::Secret;
 
@@ -54,6 +56,12 @@ pub(crate) enum KeyError {
          openssl pkey -in {0} -pubout"
     )]
     Private(String),
+    /// The server must not have it.
+    #[error(
+        "holds a private key (\"d\"), which the server must not have. Give it the set that the \
+         issuer publishes, or take d, p, q, dp, dq and qi out of each key"
+    )]
+    PrivateSet,
     /// Not of a kind that tokens are checked with here.
     #[error(
         "has no key that can be used: PEM or JWKS with public keys for RS256 (RSA, 2048 bits or \
@@ -162,7 +170,12 @@ fn public_keys(file: &Path, text: &str) -> Result<Vec<Key>, KeyError> {
         return Err(KeyError::Private(file.display().to_string()));
     }
     if text.trim_start().starts_with('{') {
-        let set: JwkSet = serde_json::from_str(text).map_err(|_| KeyError::NoKey)?;
+        let set: Value = serde_json::from_str(text).map_err(|_| KeyError::NoKey)?;
+        let keys = set.get("keys").and_then(Value::as_array);
+        if keys.is_some_and(|keys| keys.iter().any(|key| key.get("d").is_some())) {
+            return Err(KeyError::PrivateSet);
+        }
+        let set = JwkSet::deserialize(set).map_err(|_| KeyError::NoKey)?;
         return Ok(set.keys.iter().filter_map(of_jwk).collect());
     }
     // One block after the other: a file may hold the old key and the new one.

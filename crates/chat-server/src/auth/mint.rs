@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chat_core::{Clock, PatternError, RoomPatterns, SystemClock, TokenId, TokenIdError, UserId};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::Value;
 
 use super::claims::{Claims, Seconds};
 use super::keys::{KeyError, KeySource, read};
@@ -29,7 +30,7 @@ pub(crate) struct TokenArgs {
     /// Rooms that he may use, such as general or 'team.*'; may be repeated. Without it: all.
     #[arg(long, value_name = "PATTERN")]
     rooms: Vec<String>,
-    /// Lets him moderate rooms without an owner.
+    /// Makes him an owner of every open room, and of others that he is a member of.
     #[arg(long)]
     admin: bool,
     /// Its id, to revoke it by [default: a new one].
@@ -116,7 +117,7 @@ pub(crate) fn mint(args: &TokenArgs, environment: &Environment) -> Result<String
         name: args.name.clone(),
         rooms: (!args.rooms.is_empty()).then(|| args.rooms.clone()),
         admin: args.admin,
-        aud: of(&args.jwt_audience, "CHAT_JWT_AUDIENCE"),
+        aud: of(&args.jwt_audience, "CHAT_JWT_AUDIENCE").map(Value::String),
         iss: of(&args.jwt_issuer, "CHAT_JWT_ISSUER"),
     };
     sign(&claims, args, environment)

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use chat_core::without_secrets;
 use chat_redis::{RedisConfig, RedisUrl, SubscribeMode};
 use chat_ws::{Origins, TrustedProxies};
 use toml::Value;
@@ -33,15 +34,6 @@ pub(super) enum Auth {
     #[default]
     Development,
     Jwt,
-}
-
-/// A text with what stands before the `@` of a URL taken out. Takes the last `@`, because a
-/// password may hold one, or a slash, that somebody forgot to escape.
-pub(super) fn without_secrets(text: &str) -> String {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => text.to_owned(),
-    }
 }
 
 /// A value as a message shows it.
@@ -209,6 +201,9 @@ pub(super) fn command_with(arguments: &[String], flags: &str) -> String {
         let shown = match word.split_once('=') {
             _ if is_secret => "…".to_owned(),
             Some((SECRET_FLAG, _)) => format!("{SECRET_FLAG}=…"),
+            Some((flag, value)) if flag.starts_with("--") => {
+                format!("{flag}={}", without_secrets(value))
+            }
             _ => without_secrets(word),
         };
         is_secret = word == SECRET_FLAG;

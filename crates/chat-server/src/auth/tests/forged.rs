@@ -67,6 +67,13 @@ pub(super) fn all() -> Vec<(&'static str, Token)> {
         ("not yet valid", with_claims(json!({"nbf": NOW_S + 6}))),
         ("for somebody", with_claims(json!({"aud": "billing"}))),
         ("for several", with_claims(json!({"aud": ["billing", "x"]}))),
+        ("for a number", with_claims(json!({"aud": 7}))),
+        ("for an object", with_claims(json!({"aud": {}}))),
+        (
+            "for somebody and a number",
+            with_claims(json!({"aud": ["x", 1]})),
+        ),
+        ("for nobody", with_claims(json!({"aud": []}))),
         ("nobody's", with_claims(json!({"sub": ""}))),
         ("of no name", with_claims(json!({"sub": "a b"}))),
         ("of a number", with_claims(json!({"sub": 7}))),

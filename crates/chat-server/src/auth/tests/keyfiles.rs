@@ -77,6 +77,8 @@ fn what_is_no_key_for_tokens_is_refused_with_what_to_do() {
     let mut for_another = jwk(&public, "x");
     for_another["alg"] = "RS256".into();
     let secret = json!({"kty": "oct", "k": "AAAA"});
+    let mut with_private = jwk(&public, "x");
+    with_private["d"] = "AAAA".into();
     let cases = [
         (private, "openssl pkey -in"),
         (weak, "2048 bits or more"),
@@ -87,6 +89,10 @@ fn what_is_no_key_for_tokens_is_refused_with_what_to_do() {
         (keys.write("enc", &set(&[for_encryption])), "has no key"),
         (keys.write("alg", &set(&[for_another])), "has no key"),
         (keys.write("oct", &set(&[secret])), "has no key"),
+        (
+            keys.write("set", &set(&[jwk(&public, "y"), with_private])),
+            "holds a private key",
+        ),
         (keys.path("nowhere"), "cannot be read"),
     ];
     for (file, words) in cases {
