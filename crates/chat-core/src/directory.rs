@@ -79,7 +79,7 @@ pub struct Created {
 }
 
 /// What is to be changed in a room: only what is present. Members are removed before others are
-/// added, each user at most once in both, and at most [`crate::limits::EDIT_PEOPLE_MAX`] altogether.
+/// added, each user at most once in all, and at most [`crate::limits::EDIT_PEOPLE_MAX`] altogether.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoomEdit {
     /// The new name.
@@ -90,6 +90,8 @@ pub struct RoomEdit {
     pub slow_mode_s: Option<u32>,
     /// Who becomes a member, or gets another role.
     pub add: Vec<Member>,
+    /// Who becomes a plain member if he is none; whoever is one stays what he is.
+    pub invite: Vec<UserId>,
     /// Who ceases to be one.
     pub remove: Vec<UserId>,
 }
@@ -198,7 +200,7 @@ type Result<T, E = DirectoryError> = std::result::Result<T, E>;
 ///    stands, another one `Taken`; the room's version and member count say what it has.
 /// 7. `a_private_room_takes_nobody_in`: `enter` by a user who is no member changes nothing.
 /// 8. `edits_only_what_is_present`: and answers what is different; nothing different leaves the
-///    version as it was.
+///    version as it was. Whoever is invited keeps the role that he has in that very step.
 /// 9. `checks_the_authority_in_the_step`: the actor's role as it is in that very step; nobody below
 ///    `role`, and without `above` no member whose role is above the actor's own is touched, and no
 ///    role above his own is given; one touched too many refuses the whole edit. Anybody may remove

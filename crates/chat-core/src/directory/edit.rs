@@ -17,8 +17,10 @@ impl Authority {
         }
         let may_touch = |user: &UserId| role_of(user) <= own;
         let may_give = |member: &Member| Some(member.role) <= own;
+        let may_invite = |user: &UserId| own.is_some() || role_of(user).is_some();
         self.above
             || (edit.remove.iter().all(may_touch)
+                && edit.invite.iter().all(may_invite)
                 && edit
                     .add
                     .iter()
@@ -31,7 +33,8 @@ impl RoomEdit {
     #[must_use]
     pub fn is_parting_of(&self, user: &UserId) -> bool {
         let facts = self.name.is_some() || self.topic.is_some() || self.slow_mode_s.is_some();
-        !facts && self.add.is_empty() && matches!(&self.remove[..], [only] if only == user)
+        let adds = !self.add.is_empty() || !self.invite.is_empty();
+        !facts && !adds && matches!(&self.remove[..], [only] if only == user)
     }
 
     /// What would be different after it. The version is for the store to set.
@@ -61,6 +64,22 @@ impl RoomEdit {
                 change.roles.push(member.clone());
             }
         }
+        let invited = self.invite.iter().filter(|user| role_of(user).is_none());
+        change.members_added.extend(invited.cloned());
         change
+    }
+}
+
+impl RoomChange {
+    /// Everybody whom it gives a role, new or another one.
+    #[must_use]
+    pub fn members_put(&self) -> Vec<Member> {
+        let is_plain = |user: &&UserId| self.roles.iter().all(|member| member.user != **user);
+        let plain = self.members_added.iter().filter(is_plain);
+        let plain = plain.map(|user| Member {
+            user: user.clone(),
+            role: Role::Member,
+        });
+        plain.chain(self.roles.iter().cloned()).collect()
     }
 }

@@ -136,21 +136,19 @@ impl Inner {
         role: Option<Role>,
     ) -> Result<Option<Answer>, ServiceError> {
         check_users("users", &users)?;
-        self.permit(connection, room, Action::Invite).await?;
-        let mut users = once_each(users);
-        if role.is_none() {
-            let roles = self.directory.roles(room, &users).await;
-            let roles = roles.map_err(|error| self.directory_away(room, &error))?;
-            let mut roles = roles.into_iter();
-            users.retain(|_| roles.next().flatten().is_none());
-        }
-        let member = |user| Member {
-            user,
-            role: role.unwrap_or(Role::Member),
-        };
-        let edit = RoomEdit {
-            add: users.into_iter().map(member).collect(),
-            ..RoomEdit::default()
+        let users = once_each(users);
+        let edit = match role {
+            Some(role) => RoomEdit {
+                add: users
+                    .into_iter()
+                    .map(|user| Member { user, role })
+                    .collect(),
+                ..RoomEdit::default()
+            },
+            None => RoomEdit {
+                invite: users,
+                ..RoomEdit::default()
+            },
         };
         self.edit_room(connection, id, room, Action::Invite, edit)
             .await

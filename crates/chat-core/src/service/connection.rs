@@ -128,7 +128,10 @@ impl Connection {
             return Err(ServiceError::unavailable("this connection"));
         }
         if let Some((_, known)) = rooms.iter_mut().find(|(other, _)| Arc::ptr_eq(other, room)) {
-            *known = Standing::from(access);
+            // The room's log may have said more since the directory was asked.
+            if access.room.version >= known.version {
+                *known = Standing::from(access);
+            }
             return Ok(());
         }
         check_count(rooms.len(), max)?;
@@ -252,4 +255,47 @@ fn check_count(joined: usize, max: usize) -> Result<(), ServiceError> {
         size: joined + 1,
         limit: max,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::RoomKind;
+    use crate::service::room::RoomConfig;
+    use crate::service::tail::TailBudget;
+
+    #[test]
+    fn a_role_that_the_log_gave_is_not_taken_back_by_an_older_answer() {
+        let identity = Identity::of(UserId::new("bob").unwrap());
+        let connection = Connection::new(identity, &Limits::default());
+        let config = RoomConfig {
+            roster_max: 1,
+            hold_max: 1,
+            typing_ttl: Duration::from_secs(1),
+            typing_max: 1,
+        };
+        let id = RoomId::new("r").unwrap();
+        let hub = RoomHub::new(id.clone(), config, Arc::new(TailBudget::new(1, 1)));
+        let hub = Arc::new(hub);
+        let access = |role, version| Access {
+            room: Room {
+                id: id.clone(),
+                kind: RoomKind::Open,
+                name: None,
+                topic: None,
+                slow_mode_s: 0,
+                created_at_ms: 1,
+                version,
+                member_count: 1,
+            },
+            role: Some(role),
+        };
+        let role = |connection: &Connection| connection.standing(&id).and_then(|now| now.role);
+        connection.enter(&hub, &access(Role::Admin, 5), 1).unwrap();
+        connection.set_role(&id, Role::Member, 6);
+        connection.enter(&hub, &access(Role::Admin, 5), 1).unwrap();
+        assert_eq!(role(&connection), Some(Role::Member));
+        connection.enter(&hub, &access(Role::Owner, 7), 1).unwrap();
+        assert_eq!(role(&connection), Some(Role::Owner));
+    }
 }

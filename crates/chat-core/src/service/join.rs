@@ -23,6 +23,7 @@ use crate::service::connection::{Connection, Standing};
 use crate::service::housekeeping::Timer;
 use crate::service::members::Hold;
 use crate::service::missed::Missed;
+use crate::service::own_rooms::newer;
 use crate::service::permission;
 use crate::service::room::{RoomHub, RoomState};
 use crate::service::watched::ServedFor;
@@ -48,6 +49,8 @@ struct Joining<'a> {
     /// In which life of the link that was; nothing while the directory is away.
     link: Option<u64>,
     asked: Instant,
+    /// The newest version of the room that had been delivered when it was asked again.
+    heeded: u64,
     missed: Missed,
     /// From where on this round takes what was missed.
     from: Option<Position>,
@@ -105,6 +108,7 @@ impl Inner {
             access,
             link,
             asked,
+            heeded: 0,
             missed,
             from,
             marker,
@@ -171,7 +175,7 @@ impl Joining<'_> {
         }
     }
 
-    fn hold(&self, room: &Arc<RoomHub>) -> Result<Place, ServiceError> {
+    fn hold(&mut self, room: &Arc<RoomHub>) -> Result<Place, ServiceError> {
         let mut state = room.state.lock();
         if self.connection.is_gone() {
             // Its end took it out of this room already: nobody would do so again.
@@ -183,6 +187,7 @@ impl Joining<'_> {
             return Ok(Place::GivenUp);
         };
         if self.is_outdated(&state) {
+            self.heeded = state.changed;
             return Ok(Place::Outdated);
         }
         if let Some(link) = self.link {
@@ -253,12 +258,13 @@ impl Joining<'_> {
         Ok(())
     }
 
-    /// Whether somebody may have been removed from the room without this join seeing it: by an entry
-    /// that was delivered, or lies below where the room began to be served, since the directory was
-    /// asked. An open room hides nothing.
+    /// Whether the room, or what the user is in it, may have changed without this join seeing it: by
+    /// an entry that was delivered, or lies below where the room began to be served, since the
+    /// directory was asked. A directory that lost what it had said before stays behind the log: its
+    /// second answer counts.
     fn is_outdated(&self, state: &RoomState) -> bool {
-        let Room { kind, version, .. } = self.access.room;
-        kind != RoomKind::Open && (state.since > self.asked || state.removals > version)
+        let known = self.access.room.version.max(self.heeded);
+        state.since > self.asked || state.changed > known
     }
 
     async fn ask_again(&mut self, room: &Arc<RoomHub>) -> Result<(), ServiceError> {
@@ -354,11 +360,16 @@ impl Joining<'_> {
                 .roster
                 .shown_with(&self.connection.user, self.inner.clock.now_ms())
         };
-        let room = self.access.room.clone();
-        let marker = self.marker;
-        let reading = marker.and_then(|marker| state.reading(&self.connection.user, marker));
+        let user = &self.connection.user;
+        // He may have read meanwhile, on another connection.
+        let known = self.inner.known_marker(&self.wish.room, user);
+        let marker = self.marker.map(|read| match known {
+            Some(known) => Some(newer(read, known)),
+            None => read,
+        });
+        let reading = marker.and_then(|marker| state.reading(user, marker));
         JoinResult {
-            room,
+            room: state.newest(&self.access.room),
             position,
             recovered,
             more,

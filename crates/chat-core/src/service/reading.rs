@@ -117,7 +117,11 @@ impl Inner {
             epoch: Epoch(marked.epoch),
             seq: marked.seq,
         };
-        let (marker, mut connections) = match self.users.find(user) {
+        let room = self.rooms.find(&marked.room);
+        // Markers are ordered, counted and told under the lock, so that what is told last is what is
+        // true.
+        let mut state = room.as_ref().map(|room| room.state.lock());
+        let (mut marker, mut connections) = match self.users.find(user) {
             Some(hub) => {
                 let mut own = hub.own_rooms();
                 let marker = own.rooms.mark(&marked.room, marker);
@@ -130,11 +134,8 @@ impl Inner {
             unread: marked.unread,
             mentions: marked.mentions,
         };
-        let room = self.rooms.find(&marked.room);
-        // Told under the lock, so that what is told last is what is true.
-        let mut state = room.as_ref().map(|room| room.state.lock());
         if let Some(state) = &mut state {
-            state.watchers.mark(user, marker);
+            marker = state.watchers.mark(user, marker);
             if let Some(backlog) = state.watchers.tally.backlog() {
                 counts = backlog.reader(user, Some(marker)).counts();
             }

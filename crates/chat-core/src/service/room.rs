@@ -1,7 +1,8 @@
 //! One room on this node: its feed, its members, and what is known of it while it is served.
 //!
 //! Everything of a room changes under one lock that is never held across an await, so delivery,
-//! joins and leaves have one order.
+//! joins and leaves have one order. The lock of one of its users may be taken under it, never the
+//! other way round.
 //!
 //! Invariant: `feed` is there exactly while the room is served, that is subscribed and in step.
 
@@ -79,8 +80,8 @@ pub(super) struct RoomState {
     pub(super) feed: Option<Feed>,
     /// Since when it is served.
     pub(super) since: Instant,
-    /// The newest version that removed members, of those that were delivered.
-    pub(super) removals: u64,
+    /// The newest version of the room that a delivered entry tells of.
+    pub(super) changed: u64,
     /// Changes of the room that were delivered and not followed up yet.
     pub(super) changes: Vec<RoomChange>,
     /// Connections were taken out, and nobody has looked yet what that means for the room.
@@ -147,7 +148,7 @@ impl RoomHub {
             facts: Arc::clone(&facts),
             feed: None,
             since: Instant::now(),
-            removals: 0,
+            changed: 0,
             changes: Vec::new(),
             has_expelled: false,
             early: None,

@@ -170,7 +170,8 @@ impl Backlog {
             if said.seq <= reader.read {
                 break;
             }
-            reader.add(&self.counted(*said));
+            let mentions = self.mentions.get(&said.seq);
+            reader.add(*said, mentions.map_or(&[], |mentions| mentions));
         }
         reader
     }
@@ -299,7 +300,7 @@ impl Reader {
     /// Follows a step. Each step is to be followed, in order.
     pub(super) fn take(&mut self, step: &Step) {
         if let Some(gone) = &step.gone
-            && self.is_unread(gone)
+            && self.is_unread(gone.said)
         {
             self.unread -= 1;
             self.mentions -= u32::from(gone.mentions.contains(&self.me));
@@ -309,7 +310,7 @@ impl Reader {
             self.read = self.read.max(come.said.seq);
             (self.unread, self.mentions) = (0, 0);
         }
-        self.add(come);
+        self.add(come.said, &come.mentions);
     }
 
     /// Whether a message mentions him: somebody else's.
@@ -317,15 +318,14 @@ impl Reader {
         mentioned.by != self.me && mentioned.users.contains(&self.me)
     }
 
-    fn add(&mut self, counted: &Counted) {
-        if self.is_unread(counted) {
+    fn add(&mut self, said: Said, mentions: &[Who]) {
+        if self.is_unread(said) {
             self.unread += 1;
-            self.mentions += u32::from(counted.mentions.contains(&self.me));
+            self.mentions += u32::from(mentions.contains(&self.me));
         }
     }
 
-    fn is_unread(&self, counted: &Counted) -> bool {
-        let said = counted.said;
+    fn is_unread(&self, said: Said) -> bool {
         said.seq > self.read && said.from != self.me && !said.deleted
     }
 }

@@ -75,15 +75,22 @@ impl Watchers {
         let watcher = self.users.entry(user.clone()).or_default();
         watcher.stay = stay;
         let before = watcher.reader.as_ref().map(Reader::counts);
-        watcher.marker = match marker {
+        let marker = match marker {
             Some(marker) => Some(newer(watcher.marker, marker)),
             None => watcher.marker,
         };
+        let is_same = std::mem::replace(&mut watcher.marker, marker) == marker;
         let outside = connections.iter().filter(|one| !is_inside(one.id));
         self.told -= watcher.outside.len();
         watcher.outside = outside.cloned().collect();
         self.told += watcher.outside.len();
-        watcher.recount(user, self.tally.backlog());
+        let backlog = self.tally.backlog();
+        // A reader has followed: to count anew goes through a thousand messages, and this is called
+        // of a hundred rooms whenever anything is different.
+        let follows = before.is_some() && backlog.is_some() && !watcher.outside.is_empty();
+        if !(is_same && follows) {
+            watcher.recount(user, backlog);
+        }
         match (before, watcher.reader.as_ref().map(Reader::counts)) {
             (Some(before), Some(now)) if before != now => {
                 watcher.push(&unread_count(&self.room, now))
@@ -130,12 +137,15 @@ impl Watchers {
         }
     }
 
-    /// A user has read up to a marker.
-    pub(super) fn mark(&mut self, user: &UserId, marker: Marker) {
-        if let Some(watcher) = self.users.get_mut(user) {
-            watcher.marker = Some(marker);
-            watcher.recount(user, self.tally.backlog());
-        }
+    /// A user has read up to a marker. Answers the one in force, which may be further on.
+    pub(super) fn mark(&mut self, user: &UserId, marker: Marker) -> Marker {
+        let Some(watcher) = self.users.get_mut(user) else {
+            return marker;
+        };
+        let marker = newer(watcher.marker, marker);
+        watcher.marker = Some(marker);
+        watcher.recount(user, self.tally.backlog());
+        marker
     }
 
     /// Follows a delivered entry, and tells those outside what it means for them. Answers how many

@@ -180,7 +180,7 @@ impl Facts {
             self.count_in(id, user);
         }
         let entry = self.rooms.get_mut(id).ok_or(DirectoryError::NotFound)?;
-        entry.apply(&mut change, edit);
+        entry.apply(&mut change);
         let room = entry.room();
         Ok(Edited { room, change })
     }
@@ -269,12 +269,12 @@ impl Facts {
 }
 
 impl Entry {
-    fn apply(&mut self, change: &mut RoomChange, edit: &RoomEdit) {
+    fn apply(&mut self, change: &mut RoomChange) {
         for user in &change.members_removed {
             self.members.remove(user);
         }
-        for member in &edit.add {
-            self.members.insert(member.user.clone(), member.role);
+        for member in change.members_put() {
+            self.members.insert(member.user, member.role);
         }
         let room = &mut self.room;
         room.name = change.name.clone().or(room.name.take());

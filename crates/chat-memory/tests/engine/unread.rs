@@ -1,8 +1,11 @@
 //! Unread messages, read markers and notifications, over nodes that share nothing but the seams.
 
+use std::time::Duration;
+
 use chat_core::{
     Answer, Command, Hello, Limits, MessageId, Role, RoomId, RoomList, ServiceError, Text,
 };
+use chat_testkit::faults::LogFaults;
 use chat_testkit::make;
 use tokio::time::sleep;
 
@@ -287,5 +290,33 @@ fn a_node_watches_only_the_latest_rooms_of_a_user() {
         ben.say(&new, "second").await;
         ben.say(&rooms[1], "unheard").await;
         assert_eq!(ann.told().await, ["second: 2/0"]);
+    });
+}
+
+#[test]
+fn whoever_joins_while_he_reads_elsewhere_is_told_what_is_unread_then() {
+    run(async {
+        let (cluster, mut ann, mut ben) = two().await;
+        let mut tablet = Person::connect(&cluster, 0, "ann").await;
+        for text in ["one", "two", "three"] {
+            ben.say(&room(), text).await;
+        }
+        ann.join(&room()).await;
+        // His page is read while the other device says how far he has read.
+        cluster.nodes[0].log.set(LogFaults {
+            slow: Duration::from_secs(1),
+            ..LogFaults::default()
+        });
+        let reads = async {
+            sleep(Duration::from_millis(300)).await;
+            ann.read(&room(), 3).await
+        };
+        let (room, began) = (room(), tokio::time::Instant::now());
+        let joins = async { (tablet.join(&room).await, began.elapsed()) };
+        let (counts, (joined, took)) = tokio::join!(reads, joins);
+        assert_eq!(counts, (0, 0));
+        assert!(took > Duration::from_millis(300), "he was on his way in");
+        let reading = joined.reading.unwrap();
+        assert_eq!((reading.unread, reading.read_seq), (0, 3));
     });
 }

@@ -11,6 +11,9 @@ use super::answer::{self, accepted, damaged, role_number, role_of_number, users}
 use super::{RedisDirectory, Result};
 use crate::script;
 
+/// Stands for the role that somebody has, or that of a plain member.
+const ROLE_KEPT: i8 = -1;
+
 impl RedisDirectory {
     /// Enters a room that is about to come into being in the list of all.
     pub(super) async fn list(&self, room: &RoomId) -> Result<()> {
@@ -102,8 +105,9 @@ impl RedisDirectory {
         authority: &Authority,
         edit: RoomEdit,
     ) -> Result<Edited> {
-        check_people(edit.add.len() + edit.remove.len())?;
-        let added: Vec<UserId> = edit.add.iter().map(|it| it.user.clone()).collect();
+        check_people(edit.add.len() + edit.invite.len() + edit.remove.len())?;
+        let given = edit.add.iter().map(|member| &member.user);
+        let added: Vec<UserId> = given.chain(&edit.invite).cloned().collect();
         let step = self.begin(room, added.clone(), &edit.remove).await?;
         let mut call = self.room_call(&script::EDIT, room, step.deadline);
         call.arg(authority.actor.as_str())
@@ -121,6 +125,9 @@ impl RedisDirectory {
             call.arg(user.as_str());
         }
         add_members(&mut call, &edit.add);
+        for user in &edit.invite {
+            call.arg(user.as_str()).arg(ROLE_KEPT);
+        }
         let answer = accepted(self.ask(call).await?, self.shared.config.room_members_max);
         let edited = answer.and_then(|values| edited(room, edit, values));
         match &edited {

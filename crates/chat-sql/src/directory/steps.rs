@@ -349,7 +349,8 @@ impl Step for Edit<'_> {
             return Err(DirectoryError::NotFound.into());
         };
         let added = self.edit.add.iter().map(|member| &member.user);
-        let mut users: BTreeSet<&UserId> = self.edit.remove.iter().chain(added).collect();
+        let others = self.edit.remove.iter().chain(&self.edit.invite);
+        let mut users: BTreeSet<&UserId> = others.chain(added).collect();
         users.insert(&self.authority.actor);
         let roles = work.roles(self.room, &users).await?;
         let role = |user: &UserId| roles.get(user.as_str()).copied();
@@ -364,7 +365,7 @@ impl Step for Edit<'_> {
         work.change_members(
             &room,
             &change.members_removed,
-            &self.edit.add,
+            &change.members_put(),
             &change.members_added,
         )
         .await?;

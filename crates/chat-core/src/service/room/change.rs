@@ -13,11 +13,13 @@ use crate::ids::UserId;
 use crate::metrics::Metrics;
 use crate::room::{Access, Role, Room, RoomChange, RoomKind};
 use crate::service::connection::Connection;
+use crate::service::facts::Facts;
 
 impl RoomState {
     /// What the room is and who may do what in it is different from here on.
     pub(super) fn know_change(&mut self, change: &RoomChange) {
         let version = change.version;
+        self.changed = self.changed.max(version);
         if let Some(facts) = &mut *self.facts.write() {
             facts.apply(change);
         }
@@ -40,7 +42,6 @@ impl RoomState {
     pub(super) fn take_change(&mut self, change: &RoomChange, metrics: &Metrics) {
         let version = change.version;
         if !change.members_removed.is_empty() {
-            self.removals = self.removals.max(version);
             // Somebody who was added again since is not taken out by an entry of before.
             let is_older = |connection: &Connection| {
                 let standing = connection.standing(&self.id);
@@ -53,6 +54,14 @@ impl RoomState {
             self.dismiss(out, metrics);
         }
         self.changes.push(change.clone());
+    }
+
+    /// What the room is: as it was read, or as the log has it since.
+    pub(in crate::service) fn newest(&self, read: &Room) -> Room {
+        let facts = self.facts.read();
+        let known = facts.as_ref().map(Facts::room);
+        let newer = known.filter(|known| known.version > read.version);
+        newer.map_or_else(|| read.clone(), |known| Room::clone(known))
     }
 
     /// Whether an entry that was delivered, and not followed up yet, removes a user.

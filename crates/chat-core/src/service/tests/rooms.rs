@@ -10,7 +10,7 @@ use crate::room::{Member, Role, RoomChange};
 /// What the directory answers, one after the other, and the last one ever after.
 type Roles = Arc<Mutex<Vec<Option<Role>>>>;
 
-fn private_directory(roles: &Roles, asked: &Arc<Mutex<u64>>) -> MockDirectory {
+fn directory(kind: RoomKind, roles: &Roles, asked: &Arc<Mutex<u64>>) -> MockDirectory {
     let mut mock = MockDirectory::new();
     mock.expect_reach().return_const(Reach::Process);
     mock.expect_memberships()
@@ -34,7 +34,7 @@ fn private_directory(roles: &Roles, asked: &Arc<Mutex<u64>>) -> MockDirectory {
         };
         let room = Room {
             id: room.clone(),
-            kind: RoomKind::Private,
+            kind,
             name: None,
             topic: None,
             slow_mode_s: 0,
@@ -54,6 +54,10 @@ struct Scene {
 }
 
 fn scene(roles: &[Option<Role>]) -> Scene {
+    scene_in(RoomKind::Private, roles)
+}
+
+fn scene_in(kind: RoomKind, roles: &[Option<Role>]) -> Scene {
     let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
     let asked = Arc::default();
     let roles = Arc::new(Mutex::new(roles.to_vec()));
@@ -61,7 +65,7 @@ fn scene(roles: &[Option<Role>]) -> Scene {
         &wire,
         mock_log(&log),
         mock_presence(&counts),
-        private_directory(&roles, &asked),
+        directory(kind, &roles, &asked),
         Limits::default(),
     );
     Scene { node, log, asked }
@@ -200,6 +204,56 @@ async fn a_page_that_is_ahead_of_the_node_is_shown_only_to_whoever_is_a_member_s
         ServiceError::NotFound("room")
     );
     assert_eq!(scene.asked(), 2);
+}
+
+fn demotion(version: u64) -> RoomChange {
+    RoomChange {
+        version,
+        name: Some("Ours".to_owned()),
+        roles: vec![Member {
+            user: user("bob"),
+            role: Role::Member,
+        }],
+        ..RoomChange::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_behind_a_change_of_his_role_is_what_he_was_made_also_in_an_open_room() {
+    for kind in [RoomKind::Open, RoomKind::Private] {
+        // The first answer is of before the change that is delivered when he gets there.
+        let scene = scene_in(kind, &[Some(Role::Admin), Some(Role::Member)]);
+        let mut alice = scene.node.connect("alice").await;
+        alice.join(None).await;
+        scene.node.hear(&scene.log_change(demotion(5)));
+        settle().await;
+        let mut bob = scene.node.connect("bob").await;
+        bob.join(None).await;
+        assert_eq!(scene.asked(), 2);
+        let update = Command::UpdateRoom {
+            room: room(),
+            name: Some("Mine".to_owned()),
+            topic: None,
+            slow_mode_s: None,
+        };
+        let refused = refusal(&mut bob, update).await;
+        assert!(matches!(refused, ServiceError::Forbidden(_)), "{refused:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_stays_behind_the_log_is_asked_once_more_and_the_log_says_what_the_room_is()
+ {
+    let scene = scene_in(RoomKind::Open, &[Some(Role::Member)]);
+    let mut alice = scene.node.connect("alice").await;
+    alice.join(None).await;
+    scene.node.hear(&scene.log_change(demotion(5)));
+    settle().await;
+    let mut bob = scene.node.connect("bob").await;
+    let joined = bob.join(None).await;
+    assert_eq!(scene.asked(), 2);
+    assert_eq!(joined.room.name.as_deref(), Some("Ours"));
+    assert_eq!(joined.room.version, 5);
 }
 
 #[tokio::test(start_paused = true)]

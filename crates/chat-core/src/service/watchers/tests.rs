@@ -226,3 +226,23 @@ fn another_epoch_makes_markers_count_anew() {
     watchers.tally.heard(Epoch(99));
     assert!(watchers.tally.backlog().is_none() && watchers.tally.owes());
 }
+
+#[test]
+fn a_marker_that_comes_late_does_not_take_back_what_was_read() {
+    let mut log = ModelLog::default();
+    let mut watchers = room(&mut log);
+    let ann = connection("ann");
+    watch(&mut watchers, &[&ann]);
+    for _ in 0..3 {
+        watchers.deliver(&log.append_by(user("ben"), said(&[])));
+    }
+    let at = |seq| Marker {
+        epoch: log.head().unwrap().position.epoch,
+        seq,
+    };
+    assert_eq!(watchers.mark(&user("ann"), at(3)), at(3));
+    assert_eq!(watchers.mark(&user("ann"), at(1)), at(3));
+    heard(&ann);
+    watchers.deliver(&log.append_by(user("ben"), said(&[])));
+    assert_eq!(told(&ann), ["4: 1 0"]);
+}

@@ -115,12 +115,20 @@ async fn no_role_above_the_actors_is_given(directory: &Handle, team: &RoomId) {
     let edit = directory.edit_as(team, by("anna", true), owner("friend"));
     assert!(edit.await.is_ok());
     // Whoever has no role in the room has none to give, even if none is asked of him.
-    let stranger = Authority {
+    let stranger = || Authority {
         role: None,
         ..by("nobody", false)
     };
     let invited = adds(vec![member("nobody", Role::Member)]);
-    refused(directory, team, stranger, invited).await;
+    refused(directory, team, stranger(), invited).await;
+    let invites = |names: &[&str]| RoomEdit {
+        invite: names.iter().map(|name| user(name)).collect(),
+        ..RoomEdit::default()
+    };
+    refused(directory, team, stranger(), invites(&["nobody"])).await;
+    // To invite those who are above him touches nobody.
+    let edit = directory.edit_as(team, by("anna", false), invites(&["olga"]));
+    assert!(edit.await.is_ok_and(|edited| edited.change.is_empty()));
 }
 
 async fn anybody_may_remove_himself_alone(directory: &Handle, team: &RoomId) {

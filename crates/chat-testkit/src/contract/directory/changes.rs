@@ -119,6 +119,7 @@ pub async fn edits_only_what_is_present(harness: &dyn DirectoryHarness) {
     assert_eq!(directory.room(&team).await, edited.room);
     nothing_different(&directory, &team, topic).await;
     edits_members(&directory, &team).await;
+    invites_members(&directory, &team).await;
 
     let slow = RoomEdit {
         slow_mode_s: Some(9),
@@ -159,6 +160,31 @@ async fn edits_members(directory: &Handle, team: &RoomId) {
     };
     assert_eq!(edited.change, change);
     nothing_different(directory, team, demoted).await;
+}
+
+async fn invites_members(directory: &Handle, team: &RoomId) {
+    let invited = |names: &[&str]| RoomEdit {
+        invite: names.iter().map(|name| user(name)).collect(),
+        ..RoomEdit::default()
+    };
+    let edited = directory.edit(team, invited(&["olga", "zoe"])).await;
+    let change = RoomChange {
+        version: edited.room.version,
+        members_added: vec![user("zoe")],
+        ..RoomChange::default()
+    };
+    assert_eq!(edited.change, change, "the owner stays what she is");
+    assert_eq!(directory.role(team, &user("olga")).await, Some(Role::Owner));
+    assert_eq!(directory.role(team, &user("zoe")).await, Some(Role::Member));
+    nothing_different(directory, team, invited(&["zoe", "olga"])).await;
+    let both = RoomEdit {
+        add: vec![member("zoe", Role::Admin)],
+        ..invited(&["yves"])
+    };
+    let edited = directory.edit(team, both).await;
+    assert_eq!(edited.change.members_added, [user("yves")]);
+    assert_eq!(edited.change.roles, [member("zoe", Role::Admin)]);
+    directory.edit(team, removes(&["yves", "zoe"])).await;
 }
 
 async fn nothing_different(directory: &Handle, team: &RoomId, edit: RoomEdit) {
