@@ -302,6 +302,7 @@ fn whoever_joins_while_he_reads_elsewhere_is_told_what_is_unread_then() {
             ben.say(&room(), text).await;
         }
         ann.join(&room()).await;
+        ann.read(&room(), 1).await;
         // His page is read while the other device says how far he has read.
         cluster.nodes[0].log.set(LogFaults {
             slow: Duration::from_secs(1),
