@@ -78,7 +78,7 @@ pub use metrics::{LimitLabel, Metrics, ReasonLabel};
 pub use outbox::{CloseReason, Outgoing};
 pub use position::{Position, PositionError};
 pub use presence::{
-    Change, Departure, Ended, Kept, Lease, Occupant, OccupantPage, Presence, PresenceError,
+    Change, Departure, Ended, Kept, Lease, Occupant, OccupantPage, Presence, PresenceError, Swept,
 };
 pub use pubsub::{
     EventSender, EventStream, PubSub, PubSubError, PubSubEvent, Publication, event_queue,

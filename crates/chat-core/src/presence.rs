@@ -56,6 +56,25 @@ pub struct Ended {
     pub shift: Shift,
 }
 
+/// What one piece of a sweep came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept<T> {
+    /// Whom others are to be told of. It may be nobody though much was done: whoever is on another
+    /// node too has not left.
+    pub news: Vec<T>,
+    /// Something may be left: to be called again.
+    pub more: bool,
+}
+
+impl<T> Default for Swept<T> {
+    fn default() -> Self {
+        Self {
+            news: Vec::new(),
+            more: false,
+        }
+    }
+}
+
 /// What the store has of this node, where it was just renewed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -129,6 +148,8 @@ pub enum PresenceError {
 /// 18. `keep_counts_what_the_store_has`: within a bounded number of calls each room of this node is
 ///     named, with the number of its users.
 /// 19. `nodes_answers_whose_lease_holds`: the same to every node, whether it has anybody or not.
+/// 20. `a_sweep_that_is_no_news_ends_too`: also where everybody is on another node as well, `sweep` and
+///     `sweep_users` take piece after piece and then say that no more is left.
 ///
 /// # Not promised
 /// An order of `join`s and `leave`s of different users.
@@ -232,19 +253,19 @@ pub trait Presence: Debug + Send + Sync + 'static {
     /// [`PresenceError::Unavailable`]
     async fn nodes(&self) -> Result<Vec<InstanceId>, PresenceError>;
 
-    /// Counts out a bounded number of people of nodes whose lease has ended; called again while it
-    /// answers some.
+    /// Counts people of nodes whose lease has ended out of their rooms, a bounded piece of the work,
+    /// whatever comes of it. Called again while more is left, beside the renewals.
     ///
     /// # Errors
     /// [`PresenceError::Unavailable`]
-    async fn sweep(&self) -> Result<Vec<Departure>, PresenceError>;
+    async fn sweep(&self) -> Result<Swept<Departure>, PresenceError>;
 
-    /// Takes a bounded number of users off nodes whose lease has ended; called again while it answers
-    /// some, and before `sweep`, so that whoever ends is still in his rooms.
+    /// Takes users off nodes whose lease has ended, a bounded piece of the work. Called again while more
+    /// is left, and before `sweep`, so that whoever ends is still in his rooms.
     ///
     /// # Errors
     /// [`PresenceError::Unavailable`]
-    async fn sweep_users(&self) -> Result<Vec<Ended>, PresenceError>;
+    async fn sweep_users(&self) -> Result<Swept<Ended>, PresenceError>;
 
     /// This node is going away: its lease shrinks to `leave_grace` and is not renewed again.
     ///

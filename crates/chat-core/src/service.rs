@@ -92,6 +92,7 @@ mod people_work;
 mod presence_answers;
 
 mod drain;
+mod healing;
 mod health;
 mod housekeeping;
 mod presence_work;
@@ -99,6 +100,7 @@ mod revocations;
 
 use allowance::Counted;
 use connection::Connection;
+use healing::Healing;
 use health::Parts;
 use identities::Identities;
 use known::Known;
@@ -157,6 +159,7 @@ pub(crate) struct Inner {
     rooms: Rooms,
     users: Users,
     known: Known,
+    healing: Healing,
     /// Places for changes of rooms that are made and not logged yet.
     changes: Arc<tokio::sync::Semaphore>,
     standings: Standings,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use chat_core::{
     Change, Clock, Departure, Ended, InstanceId, Kept, Lease, Occupant, OccupantPage, Presence,
-    PresenceError, Reach, RoomId, Said, Shift, Standing, UserId,
+    PresenceError, Reach, RoomId, Said, Shift, Standing, Swept, UserId,
 };
 use parking_lot::Mutex;
 
@@ -231,14 +231,14 @@ impl Presence for MemoryPresenceNode {
         Ok(self.store.state.lock().nodes(now_ms))
     }
 
-    async fn sweep(&self) -> Result<Vec<Departure>, PresenceError> {
+    async fn sweep(&self) -> Result<Swept<Departure>, PresenceError> {
         let now_ms = self.store.clock.now_ms();
         let generation = self.generation();
         let mut state = self.store.state.lock();
         Ok(state.sweep(generation, now_ms, self.store.node_ttl_ms, SWEEP_MAX))
     }
 
-    async fn sweep_users(&self) -> Result<Vec<Ended>, PresenceError> {
+    async fn sweep_users(&self) -> Result<Swept<Ended>, PresenceError> {
         let now_ms = self.store.clock.now_ms();
         let generation = self.generation();
         let mut state = self.store.state.lock();

@@ -49,8 +49,9 @@ pub const SWEEP_NODES_MAX: usize = 100;
 pub const NODES_MAX: usize = 1_000;
 /// People that one sweep counts out before it hands back.
 pub const SWEEP_PEOPLE_MAX: usize = 500;
-/// Rooms of a dead node that are fetched at a time.
-pub const SWEEP_ROOMS_PAGE: usize = 100;
+/// Rooms of dead nodes that one sweep clears before it hands back: at three round trips each, a
+/// fraction of a second.
+pub const SWEEP_ROOMS_MAX: usize = 100;
 /// Renewals after a lost lease in which the old generation is entered for sweeping once more: a
 /// command of it may still have been on its way.
 pub const OLD_GENERATION_ROUNDS: u32 = 3;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use chat_core::{
     Change, Departure, Ended, InstanceId, Kept, Lease, OccupantPage, Presence, PresenceError,
-    Reach, RoomId, Said, Shift, Standing, Topic, UserId,
+    Reach, RoomId, Said, Shift, Standing, Swept, Topic, UserId,
 };
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
@@ -38,7 +38,7 @@ mod sweep;
 
 use node::Node;
 use people::page;
-use sweep::Sweep;
+use sweep::{Sweep, handed_back};
 
 type Result<T, E = PresenceError> = std::result::Result<T, E>;
 
@@ -302,41 +302,24 @@ impl Presence for RedisPresence {
         Ok(nodes.into_iter().collect())
     }
 
-    async fn sweep(&self) -> Result<Vec<Departure>> {
+    async fn sweep(&self) -> Result<Swept<Departure>> {
         let node_ttl = self.shared.config.node_ttl;
-        if !self.node.lock().may_sweep(Instant::now(), node_ttl) {
-            return Ok(Vec::new());
-        }
         let mut sweep = Sweep::default();
-        for name in self.dead_nodes().await? {
-            match self.sweep_node(&name, &mut sweep).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    let departures = sweep.finish();
-                    // Those who were counted out are told; the rest is found again.
-                    return if departures.is_empty() {
-                        Err(error)
-                    } else {
-                        Ok(departures)
-                    };
-                }
-            }
+        if self.node.lock().may_sweep(Instant::now(), node_ttl) {
+            let done = self.sweep_nodes(&mut sweep).await;
+            return handed_back(done, sweep.finish());
         }
-        Ok(sweep.finish())
+        Ok(Swept::default())
     }
 
-    async fn sweep_users(&self) -> Result<Vec<Ended>> {
+    async fn sweep_users(&self) -> Result<Swept<Ended>> {
         let node_ttl = self.shared.config.node_ttl;
         let mut ended = Vec::new();
-        if self.node.lock().may_sweep(Instant::now(), node_ttl)
-            && let Err(error) = self.end_users(&mut ended).await
-            && ended.is_empty()
-        {
-            // Otherwise those who were taken off are told; the rest is found again.
-            return Err(error);
+        if self.node.lock().may_sweep(Instant::now(), node_ttl) {
+            let done = self.end_users(&mut ended).await;
+            return handed_back(done, ended);
         }
-        Ok(ended)
+        Ok(Swept::default())
     }
 
     async fn retire(&self) -> Result<()> {

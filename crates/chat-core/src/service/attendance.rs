@@ -4,7 +4,7 @@
 //! for whom these differ. One worker per room works through the queue, so the steps of one room
 //! run one after another, and a step whose outcome is unknown is simply taken again. Pure.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::UserId;
 
@@ -43,16 +43,21 @@ pub(super) enum Intent {
 struct Attendee {
     truth: Truth,
     told: Told,
-    queued: bool,
+    /// His place in the queue.
+    queued: Option<u64>,
 }
 
 /// Who is in a room by this node.
 #[derive(Debug, Default)]
 pub(super) struct Attendance {
     attendees: HashMap<UserId, Attendee>,
-    queue: VecDeque<UserId>,
+    queue: BTreeMap<u64, UserId>,
+    /// Places in the queue that were handed out so far.
+    places: u64,
     /// A worker is at it.
     working: bool,
+    /// Whom its present step is about.
+    under_way: Option<UserId>,
     /// Graces so far: one that was cut short by a return does not end the next.
     graces: u64,
 }
@@ -63,7 +68,7 @@ impl Attendance {
         let attendee = self.attendees.entry(user.clone()).or_insert(Attendee {
             truth: Truth::Absent,
             told: Told::Left,
-            queued: false,
+            queued: None,
         });
         attendee.truth = match attendee.truth {
             Truth::Present { connections } => Truth::Present {
@@ -89,7 +94,7 @@ impl Attendance {
         if begins {
             self.graces = next;
         }
-        self.enqueue(user);
+        self.enqueue_or_forget(user);
         begins.then_some(next)
     }
 
@@ -99,8 +104,25 @@ impl Attendance {
             && attendee.truth == (Truth::Fading { grace })
         {
             attendee.truth = Truth::Absent;
-            self.enqueue(user);
+            self.enqueue_or_forget(user);
         }
+    }
+
+    /// Whoever is gone need not be said to have left: the store forgets him with all others.
+    pub(super) fn forget_absent(&mut self) {
+        let Self {
+            attendees,
+            queue,
+            under_way,
+            ..
+        } = self;
+        attendees.retain(|user, attendee| {
+            let stays = attendee.truth != Truth::Absent || under_way.as_ref() == Some(user);
+            if let Some(place) = attendee.queued.filter(|_| !stays) {
+                queue.remove(&place);
+            }
+            stays
+        });
     }
 
     /// The store forgot what it was told (the lease ended), or may have: everything is said again.
@@ -133,7 +155,7 @@ impl Attendance {
                 let attendee = Attendee {
                     truth: Truth::Absent,
                     told: Told::Unknown,
-                    queued: false,
+                    queued: None,
                 };
                 self.attendees.insert(user.clone(), attendee);
                 self.enqueue(user);
@@ -168,13 +190,16 @@ impl Attendance {
 
     /// The worker's next step; when there is none its work is over.
     pub(super) fn next(&mut self) -> Option<(UserId, Intent)> {
-        while let Some(user) = self.queue.pop_front() {
+        while let Some((_, user)) = self.queue.pop_first() {
             let Some(attendee) = self.attendees.get_mut(&user) else {
                 continue;
             };
-            attendee.queued = false;
+            attendee.queued = None;
             match intent(attendee) {
-                Some(intent) => return Some((user, intent)),
+                Some(intent) => {
+                    self.under_way = Some(user.clone());
+                    return Some((user, intent));
+                }
                 None if attendee.truth == Truth::Absent => {
                     self.attendees.remove(&user);
                 }
@@ -187,6 +212,7 @@ impl Attendance {
 
     /// The store answered a step.
     pub(super) fn done(&mut self, user: &UserId, intent: Intent) {
+        self.under_way = None;
         if let Some(attendee) = self.attendees.get_mut(user) {
             attendee.told = match intent {
                 Intent::Join => Told::Joined,
@@ -200,6 +226,7 @@ impl Attendance {
 
     /// The outcome of a step is unknown: it is taken again later.
     pub(super) fn failed(&mut self, user: &UserId) {
+        self.under_way = None;
         if let Some(attendee) = self.attendees.get_mut(user) {
             attendee.told = Told::Unknown;
         }
@@ -208,9 +235,27 @@ impl Attendance {
 
     fn enqueue(&mut self, user: &UserId) {
         if let Some(attendee) = self.attendees.get_mut(user)
-            && !std::mem::replace(&mut attendee.queued, true)
+            && attendee.queued.is_none()
         {
-            self.queue.push_back(user.clone());
+            self.places += 1;
+            attendee.queued = Some(self.places);
+            self.queue.insert(self.places, user.clone());
+        }
+    }
+
+    /// Whoever came and went before it was his turn leaves nothing to be said: while the store is away,
+    /// that may be anybody.
+    fn enqueue_or_forget(&mut self, user: &UserId) {
+        let Some(attendee) = self.attendees.get(user) else {
+            return;
+        };
+        let is_unsaid = (attendee.truth, attendee.told) == (Truth::Absent, Told::Left);
+        if is_unsaid && self.under_way.as_ref() != Some(user) {
+            let queued = attendee.queued;
+            self.attendees.remove(user);
+            queued.and_then(|place| self.queue.remove(&place));
+        } else {
+            self.enqueue(user);
         }
     }
 }
@@ -337,6 +382,50 @@ mod tests {
         attendance.end_grace(&user(), grace);
         run(&mut attendance);
         assert_eq!(attendance.told(), Some(0));
+    }
+
+    #[test]
+    fn whoever_comes_and_goes_before_it_is_his_turn_leaves_nothing_to_be_said() {
+        let mut attendance = Attendance::default();
+        for _ in 0..3 {
+            attendance.join(&user());
+            let grace = attendance.leave(&user(), true).unwrap();
+            attendance.end_grace(&user(), grace);
+            assert!(attendance.is_settled());
+        }
+        // While he is being said, it has to be unsaid.
+        attendance.join(&user());
+        let (said, intent) = attendance.next().unwrap();
+        for _ in 0..2 {
+            attendance.leave(&user(), false);
+            attendance.join(&user());
+        }
+        attendance.leave(&user(), false);
+        attendance.done(&said, intent);
+        assert_eq!(run(&mut attendance), vec![Intent::Leave]);
+        assert!(attendance.is_settled());
+    }
+
+    #[test]
+    fn whoever_is_gone_when_the_store_forgets_everybody_need_not_be_said() {
+        let mut attendance = Attendance::default();
+        let (here, gone) = (user(), UserId::new("gone").unwrap());
+        let tried = UserId::new("tried").unwrap();
+        for one in [&here, &gone, &tried] {
+            attendance.join(one);
+        }
+        run(&mut attendance);
+        attendance.leave(&tried, false);
+        assert_eq!(attendance.next(), Some((tried.clone(), Intent::Leave)));
+        attendance.leave(&gone, false);
+        attendance.forget_absent();
+        assert_eq!(attendance.attendees.len(), 2, "one is being said");
+        attendance.failed(&tried);
+        attendance.forget_absent();
+        attendance.say_all_again();
+        assert_eq!(attendance.next(), Some((here.clone(), Intent::Join)));
+        attendance.done(&here, Intent::Join);
+        assert_eq!(attendance.next(), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::reach::Reach;
 use crate::revocations::Revocations;
 use crate::room_log::RoomLog;
 use crate::service::allowance::Counted;
+use crate::service::healing::{self, Healing};
 use crate::service::health::Parts;
 use crate::service::identities::Identities;
 use crate::service::known::Known;
@@ -183,6 +184,7 @@ impl ChatServiceBuilder {
             rooms: Rooms::new(&self.limits),
             users: Users::default(),
             known: Known::default(),
+            healing: Healing::default(),
             changes: Arc::new(tokio::sync::Semaphore::new(ROOM_CHANGES_MAX)),
             standings: Standings::default(),
             limits: self.limits,
@@ -231,6 +233,8 @@ impl ChatServiceBuilder {
 /// What goes on beside, whatever arrives or not.
 fn start_upkeep(inner: &Arc<Inner>) {
     inner.spawn(housekeeping::compare_heads(Arc::clone(inner)));
+    inner.spawn(healing::heal_logs(Arc::clone(inner)));
+    inner.spawn(healing::heal_presence(Arc::clone(inner)));
     inner.spawn(membership_work::compare_versions(Arc::clone(inner)));
     inner.spawn(housekeeping::renew_logs(Arc::clone(inner)));
     inner.spawn(housekeeping::tell_each_second(Arc::clone(inner)));

@@ -17,7 +17,6 @@ use crate::service::Inner;
 use crate::service::housekeeping::Timer;
 use crate::service::known::KNOWN_FOR;
 use crate::service::room::{Inbound, RoomHub};
-use crate::service::users::Look;
 use crate::signal::{Seen, Signal};
 use crate::topic::Topic;
 
@@ -66,6 +65,16 @@ impl Inner {
             .try_send(Publication { topic, envelope })
             .is_err()
         {
+            self.metrics.signals_dropped.inc();
+        }
+    }
+
+    /// Publishes a signal that is said only once, so that it must not get lost in a burst: waits for
+    /// its place among the others.
+    pub(super) async fn signal_in_turn(&self, topic: Topic, signal: &Signal) {
+        let envelope = envelope::encode_signal(self.instance, &topic, signal);
+        let queued = self.signals.queue.send(Publication { topic, envelope });
+        if queued.await.is_err() {
             self.metrics.signals_dropped.inc();
         }
     }
@@ -274,25 +283,6 @@ impl Inner {
         *self.signals.cut_since.lock() = None;
         self.set_part(Part::BrokerIn, false);
         self.look_at_revocations();
-        let inner = Arc::clone(self);
-        self.spawn(async move {
-            let rooms = inner.rooms.all();
-            inner.compare(&rooms).await;
-            // Markers have no version: whoever read elsewhere was not heard.
-            for hub in inner.users.all() {
-                inner.look_at(&hub, Look::All);
-            }
-            // At once: a store that was rolled back believes in people whom nobody looks for any
-            // more when the room is given up.
-            for room in &rooms {
-                inner.correct_attendance(room).await;
-            }
-            inner.correct_users().await;
-            // Whoever died during the cut is swept by then; before it, rosters would flicker.
-            tokio::time::sleep(inner.limits.node_ttl).await;
-            for room in rooms {
-                inner.refresh_roster(&room).await;
-            }
-        });
+        self.heal();
     }
 }

@@ -195,6 +195,7 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
                     if !first {
                         *inner.presence_shaken.lock() = Some(Instant::now());
                         tracing::warn!("the node's lease had ended: everybody is registered again");
+                        inner.forget_gone();
                     }
                     // Also at first: who joined before it may have been swept for want of a lease.
                     inner.register_all_again();

@@ -25,6 +25,9 @@ const DEVICES_MAX: usize = 16;
 pub(super) const PACE: Duration = Duration::from_secs(2);
 /// Rooms in which the change of one user's presence is told: those he joined first.
 pub(super) const ROOMS_TOLD_MAX: usize = 50;
+/// Users who wait to be said while the store does not answer, before those are forgotten who came and
+/// went meanwhile. Everybody else is bounded by the connections of the node.
+const OWED_MAX: usize = 10_000;
 
 /// Where a line of a user's comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +58,29 @@ struct Person {
     /// Over all nodes, when the store last answered: what others were told.
     standing: Option<(Standing, Millis)>,
     queued: bool,
+    /// The store is being told, and has not answered yet.
+    is_under_way: bool,
+    /// Another node has said how he stands since the store was last told.
+    has_heard: bool,
     /// A change of status is not told before.
     not_before: Option<Instant>,
     /// It waits for that.
     waits: bool,
-    /// Rooms that his last connections had joined: to be told that he is gone.
+    /// Rooms that connections had joined whose graces are over, since he has none that lives: to be
+    /// told that he is gone.
     rooms_left: Vec<RoomId>,
+}
+
+impl Person {
+    fn is_connected(&self) -> bool {
+        let mut lines = self.lines.iter();
+        lines.any(|line| !matches!(line.source, Source::Grace(_)))
+    }
+
+    /// Whether nobody was ever told of him, and nothing is true of him any more.
+    fn is_forgettable(&self) -> bool {
+        self.lines.is_empty() && self.standing.is_none() && !self.is_under_way
+    }
 }
 
 /// What a change leaves to its caller.
@@ -110,6 +130,7 @@ impl People {
         person
             .lines
             .retain(|line| !matches!(line.source, Source::Grace(_)) || line.device != device);
+        person.rooms_left.clear();
         person.lines.push(Line {
             source: Source::Connection(id),
             device,
@@ -171,12 +192,14 @@ impl People {
         lost.rooms = rooms;
         // A device needs only one grace, and whoever names a new one each time gets no more of them.
         let grace = |line: &Line| matches!(line.source, Source::Grace(_));
-        let same = |line: &Line| grace(line) && line.device == lost.device;
-        person.lines.retain(|line| !same(line));
-        if person.lines.iter().filter(|line| grace(line)).count() >= DEVICES_MAX
-            && let Some(oldest) = person.lines.iter().position(grace)
-        {
-            person.lines.remove(oldest);
+        let lines = person.lines.iter();
+        let same = lines
+            .clone()
+            .position(|line| grace(line) && line.device == lost.device);
+        let is_full = lines.clone().filter(|line| grace(line)).count() >= DEVICES_MAX;
+        let oldest = || person.lines.iter().position(grace).filter(|_| is_full);
+        if let Some(cut_short) = same.or_else(oldest) {
+            add_rooms(&mut lost.rooms, person.lines.remove(cut_short).rooms);
         }
         person.lines.push(lost);
         Some(self.graces)
@@ -191,7 +214,10 @@ impl People {
         let Some(ended) = lines.position(|line| line.source == Source::Grace(grace)) else {
             return Touch::Nothing;
         };
-        person.rooms_left = person.lines.remove(ended).rooms;
+        let rooms = person.lines.remove(ended).rooms;
+        if !person.is_connected() {
+            add_rooms(&mut person.rooms_left, rooms);
+        }
         self.touch(user)
     }
 
@@ -211,6 +237,15 @@ impl People {
     pub(super) fn say_all_again(&mut self) {
         let users: Vec<_> = self.people.keys().cloned().collect();
         self.say_again(&users);
+    }
+
+    /// Those of whom nobody was ever told and who are gone again need not be said any more, because
+    /// what the store may have of them ends with the lease under which it was said, or because there
+    /// are too many. Answers how many there were.
+    pub(super) fn forget_unheard(&mut self) -> usize {
+        let before = self.people.len();
+        self.people.retain(|_, person| !person.is_forgettable());
+        before - self.people.len()
     }
 
     /// The store forgot these.
@@ -242,9 +277,13 @@ impl People {
             let Some(person) = self.people.get_mut(&user) else {
                 continue;
             };
-            person.queued = false;
+            // Twice in the queue, if he was forgotten and came back.
+            if !std::mem::take(&mut person.queued) {
+                continue;
+            }
             let devices = devices(&person.lines);
             if person.told.as_ref() != Some(&devices) {
+                (person.is_under_way, person.has_heard) = (true, false);
                 batch.push(Said { user, devices });
             } else if devices.is_empty() {
                 self.people.remove(&user);
@@ -257,6 +296,14 @@ impl People {
     pub(super) fn done(&mut self, said: Said, shift: Shift) -> Option<News> {
         let Said { user, devices } = said;
         let person = self.people.get_mut(&user)?;
+        person.is_under_way = false;
+        let heard = person.standing.as_ref().filter(|_| person.has_heard);
+        if heard.is_some_and(|(_, at_ms)| shift.at_ms < *at_ms) {
+            // Overtaken by an answer that another node had later, and that counts this in.
+            person.told = Some(devices);
+            let _work = self.touch(&user);
+            return None;
+        }
         // Not what the store had before: it may have forgotten, or taken a step of which it could not
         // say so, and what counts is what others know.
         let before = person
@@ -270,7 +317,12 @@ impl People {
         let came = !before.is_online() && plain;
         let is_news = went || (before.status, &before.text) != (after.status, &after.text);
         let is_news = is_news && !came;
-        let rooms_left = std::mem::take(&mut person.rooms_left);
+        // Told that he is gone, if he is; after one of several graces he is not gone yet.
+        let rooms_left = if went {
+            std::mem::take(&mut person.rooms_left)
+        } else {
+            Vec::new()
+        };
         person.standing = Some((after.clone(), shift.at_ms));
         person.told = Some(devices);
         // What is true may have changed meanwhile; and whoever is gone is taken out.
@@ -283,17 +335,26 @@ impl People {
         })
     }
 
-    /// The outcome is unknown: it is said again.
-    pub(super) fn failed(&mut self, said: &[Said]) {
+    /// The outcome is unknown: it is said again. Answers how many were forgotten instead.
+    pub(super) fn failed(&mut self, said: &[Said]) -> usize {
         for one in said {
+            if let Some(person) = self.people.get_mut(&one.user) {
+                person.is_under_way = false;
+            }
             self.say_again(std::slice::from_ref(&one.user));
         }
+        if self.queue.len() <= OWED_MAX {
+            return 0;
+        }
+        self.forget_unheard()
     }
 
     /// Another node said of a user how he stands now. Answers whether that is news here.
     pub(super) fn hear(&mut self, seen: &Seen) -> bool {
-        let person = self.people.get_mut(&seen.user);
-        let Some((known, at_ms)) = person.and_then(|person| person.standing.as_mut()) else {
+        let Some(person) = self.people.get_mut(&seen.user) else {
+            return false;
+        };
+        let Some((known, at_ms)) = person.standing.as_mut() else {
             return false;
         };
         if seen.at_ms < *at_ms {
@@ -301,6 +362,7 @@ impl People {
         }
         (known.status, *at_ms) = (seen.status, seen.at_ms);
         known.text.clone_from(&seen.text);
+        person.has_heard = true;
         true
     }
 
@@ -332,6 +394,15 @@ impl People {
         }
         self.queue.push_back(user.clone());
         Touch::Work
+    }
+}
+
+/// Adds rooms to those that are to be told.
+fn add_rooms(rooms: &mut Vec<RoomId>, more: Vec<RoomId>) {
+    for room in more {
+        if rooms.len() < ROOMS_TOLD_MAX && !rooms.contains(&room) {
+            rooms.push(room);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::command::Status;
 use crate::event::{Delivery, Event, Part};
 use crate::ids::{DeviceId, RoomId, UserId};
-use crate::presence::Ended;
+use crate::presence::{Ended, Swept};
 use crate::service::Inner;
 use crate::service::connection::Connection;
 use crate::service::desk::{Desk, GATHER};
@@ -39,7 +39,7 @@ const SEEN_BATCH: usize = 500;
 pub(super) struct Standings {
     pub(super) people: Mutex<People>,
     to_say: Notify,
-    desk: Mutex<Desk>,
+    pub(super) desk: Mutex<Desk>,
     to_tell: Notify,
     pub(super) last_seen: Mutex<LastSeen>,
     to_write: Notify,
@@ -113,6 +113,12 @@ impl Inner {
         self.standings.to_say.notify_one();
     }
 
+    /// A lease of this node has ended: whoever came and went while presence was away was said of
+    /// nothing that still counts.
+    pub(super) fn forget_unheard(&self) {
+        self.standings.people.lock().forget_unheard();
+    }
+
     /// The store has forgotten these users of this node.
     pub(super) fn say_users_again(&self, users: &[UserId]) {
         if !users.is_empty() {
@@ -132,18 +138,21 @@ impl Inner {
     /// Takes the users off dead nodes.
     pub(super) async fn sweep_users(&self) {
         loop {
-            let ended = match self.presence.sweep_users().await {
-                Ok(ended) if ended.is_empty() => return,
-                Ok(ended) => ended,
+            let Swept { news, more } = match self.presence.sweep_users().await {
+                Ok(swept) => swept,
                 Err(error) => {
                     tracing::warn!(%error, "cannot sweep users");
                     return;
                 }
             };
-            for one in ended {
+            for one in news {
                 self.metrics.swept.inc();
                 self.tell_ended(one);
             }
+            if !more {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -241,7 +250,13 @@ impl Inner {
             return;
         }
         for room in self.rooms.all() {
-            let here = room.state.lock().roster.among(&users);
+            let here = {
+                let state = room.state.lock();
+                if state.members.is_empty() {
+                    continue;
+                }
+                state.roster.among(&users)
+            };
             for seen in ended.iter().filter(|seen| here.contains(&seen.user)) {
                 self.note_presence(room.id.clone(), seen.clone());
             }
@@ -304,7 +319,11 @@ pub(super) async fn say_all(inner: Arc<Inner>) {
             Err(error) => {
                 tracing::warn!(%error, users = batch.len(), "presence did not take what was said");
                 inner.set_part(Part::Presence, true);
-                inner.standings.people.lock().failed(&batch);
+                let forgotten = inner.standings.people.lock().failed(&batch);
+                if forgotten > 0 {
+                    tracing::warn!(forgotten, "some came and went and were never said");
+                    inner.metrics.limit("presence_owed");
+                }
                 tokio::time::sleep(RETRY.mul_f64(fastrand::f64())).await;
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::event::{Delivery, Event, Part};
 use crate::ids::{RoomId, UserId};
-use crate::presence::{Change, PresenceError};
+use crate::presence::{Change, PresenceError, Swept};
 use crate::service::Inner;
 use crate::service::attendance::Intent;
 use crate::service::room::RoomHub;
@@ -24,6 +24,14 @@ impl Inner {
         }
     }
 
+    /// A lease that was held has ended: whoever is gone is counted out with its generation.
+    pub(super) fn forget_gone(&self) {
+        for room in self.rooms.all() {
+            room.state.lock().attendance.forget_absent();
+        }
+        self.forget_unheard();
+    }
+
     /// The lease had ended: the store counts nobody of this node any more.
     pub(super) fn register_all_again(self: &Arc<Self>) {
         for room in self.rooms.all() {
@@ -38,19 +46,23 @@ impl Inner {
         // First: whoever ends is still in the rosters of his rooms, which are to be told.
         self.sweep_users().await;
         loop {
-            let departures = match self.presence.sweep().await {
-                Ok(departures) if departures.is_empty() => break,
-                Ok(departures) => departures,
+            let Swept { news, more } = match self.presence.sweep().await {
+                Ok(swept) => swept,
                 Err(error) => {
                     tracing::warn!(%error, "cannot sweep");
                     break;
                 }
             };
-            for departure in departures {
+            for departure in news {
                 self.metrics.swept.inc();
                 let (room, user, change) = (departure.room, departure.user, departure.change);
-                self.say_left(&room, user, &change);
+                self.say_left(&room, user, &change).await;
             }
+            if !more {
+                break;
+            }
+            // A store in this process never makes this wait.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -122,7 +134,8 @@ impl Inner {
         let mut state = room.state.lock();
         let was_complete = state.roster.is_complete();
         // Whoever came while the store was asked must not be told to have left.
-        state.is_roster_stale = was_complete && state.roster.signals() != signals;
+        let is_exact = was_complete || state.roster.is_small(count);
+        state.is_roster_stale = is_exact && state.roster.signals() != signals;
         if state.is_roster_stale {
             return;
         }
@@ -180,25 +193,18 @@ impl Inner {
         Some(Delivery::new(event))
     }
 
-    fn say_left(&self, room: &RoomId, user: UserId, change: &Change) {
-        if change.edge && !change.announced {
-            let arrival = Arrival {
-                user,
-                at_ms: change.at_ms,
-                count: change.count,
-            };
-            self.signal(Topic::Room(room.clone()), &Signal::UserLeft(arrival));
+    async fn say_left(&self, room: &RoomId, user: UserId, change: &Change) {
+        if let Some(arrival) = to_say(user, change) {
+            let topic = Topic::Room(room.clone());
+            self.signal_in_turn(topic, &Signal::UserLeft(arrival)).await;
         }
     }
 
-    fn say_joined(&self, room: &RoomId, user: UserId, change: &Change) {
-        if change.edge && !change.announced {
-            let arrival = Arrival {
-                user,
-                at_ms: change.at_ms,
-                count: change.count,
-            };
-            self.signal(Topic::Room(room.clone()), &Signal::UserJoined(arrival));
+    async fn say_joined(&self, room: &RoomId, user: UserId, change: &Change) {
+        if let Some(arrival) = to_say(user, change) {
+            let topic = Topic::Room(room.clone());
+            self.signal_in_turn(topic, &Signal::UserJoined(arrival))
+                .await;
         }
     }
 
@@ -211,16 +217,26 @@ impl Inner {
         match intent {
             Intent::Join => {
                 let change = self.presence.join(room, user).await?;
-                self.say_joined(room, user.clone(), &change);
+                self.say_joined(room, user.clone(), &change).await;
             }
             Intent::Leave => {
                 let change = self.presence.leave(room, user).await?;
-                self.say_left(room, user.clone(), &change);
+                self.say_left(room, user.clone(), &change).await;
             }
             Intent::Fade => self.presence.fade(room, user).await?,
         }
         Ok(())
     }
+}
+
+/// What a store that does not tell rooms itself leaves to be told.
+fn to_say(user: UserId, change: &Change) -> Option<Arrival> {
+    let arrival = Arrival {
+        user,
+        at_ms: change.at_ms,
+        count: change.count,
+    };
+    (change.edge && !change.announced).then_some(arrival)
 }
 
 /// Works through what a room's attendance wants said.
@@ -229,6 +245,8 @@ async fn work(inner: Arc<Inner>, room: Arc<RoomHub>) {
         let Some((user, intent)) = room.state.lock().attendance.next() else {
             return;
         };
+        // A store in this process answers at once, and ten thousand people may come at the same time.
+        tokio::task::coop::consume_budget().await;
         match inner.step(&room.id, &user, intent).await {
             Ok(()) => {
                 inner.set_part(Part::Presence, false);

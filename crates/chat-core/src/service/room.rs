@@ -362,6 +362,7 @@ impl RoomState {
     }
 
     fn tell_roster(&mut self, told: Told, event: Event, metrics: &Metrics) {
+        self.is_roster_stale |= self.roster.lacks_names();
         match told {
             Told::Nothing => {}
             Told::Who => self.tell(event, None, metrics),

@@ -54,10 +54,26 @@ impl Roster {
         self.users.contains_key(user)
     }
 
+    /// Whether its names are to be read again: too many to be known once, they are few enough now.
+    pub(super) fn lacks_names(&self) -> bool {
+        !self.is_complete() && self.is_small(self.count)
+    }
+
+    /// Whether everybody is known by name in a room of so many.
+    pub(super) fn is_small(&self, count: u64) -> bool {
+        count <= self.max as u64
+    }
+
     /// Those of some users who are known by name to be here.
     pub(super) fn among<'a>(&self, users: &HashSet<&'a UserId>) -> HashSet<&'a UserId> {
-        let here = self.users.keys().filter_map(|user| users.get(user));
-        here.copied().collect()
+        let users_here = self.users.keys().filter_map(|user| users.get(user));
+        let here_of_users = users.iter().filter(|user| self.contains(user));
+        // The fewer are looked up among the more: a node that dies has few in any one room.
+        if users.len() < self.users.len() {
+            here_of_users.copied().collect()
+        } else {
+            users_here.copied().collect()
+        }
     }
 
     /// How many signals it has taken: what the store said before the last of them is out of date.
@@ -184,6 +200,41 @@ mod tests {
         assert_eq!(roster.joined(&arrival("d", 4)), Told::HowMany);
         assert_eq!(roster.left(&arrival("d", 3)), Told::HowMany);
         assert_eq!(roster.count(), 3);
+    }
+
+    #[test]
+    fn a_room_that_has_become_small_lacks_names_until_they_are_read() {
+        let mut roster = Roster::new(2);
+        for (name, count) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
+            roster.joined(&arrival(name, count));
+            assert!(!roster.lacks_names());
+        }
+        roster.left(&arrival("a", 3));
+        assert!(!roster.lacks_names(), "still big");
+        roster.left(&arrival("b", 2));
+        assert!(roster.lacks_names());
+        let occupant = |name: &str| Occupant {
+            user: UserId::new(name).unwrap(),
+            since_ms: 1,
+        };
+        roster.replace(2, vec![occupant("c"), occupant("d")]);
+        assert!(!roster.lacks_names() && roster.is_complete());
+    }
+
+    #[test]
+    fn finds_few_among_many_and_many_among_few() {
+        let mut roster = Roster::new(10);
+        for n in 0..5 {
+            roster.joined(&arrival(&format!("u{n}"), n + 1));
+        }
+        let users = |range: std::ops::Range<u64>| -> Vec<UserId> {
+            range.map(|n| arrival(&format!("u{n}"), 0).user).collect()
+        };
+        for (asked, found) in [(3..6, 3..5), (3..60, 3..5), (7..9, 0..0)] {
+            let (asked, found) = (users(asked), users(found));
+            let among = roster.among(&asked.iter().collect());
+            assert_eq!(among, found.iter().collect());
+        }
     }
 
     #[test]

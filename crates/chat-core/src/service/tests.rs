@@ -18,7 +18,7 @@ use crate::ids::{EntryId, Epoch, MessageKey, RoomId, UserId};
 use crate::message::{Message, Text};
 use crate::outbox::Outgoing;
 use crate::position::Position;
-use crate::presence::{Change, Kept, Lease, MockPresence, OccupantPage};
+use crate::presence::{Change, Kept, Lease, MockPresence, OccupantPage, Swept};
 use crate::pubsub::{EventSender, MockPubSub, PubSubEvent, Publication, event_queue};
 use crate::reach::Reach;
 use crate::room::{Access, Room, RoomKind};
@@ -28,7 +28,9 @@ use crate::room_log::{
 };
 use crate::topic::Topic;
 
+mod crowds;
 mod delivery;
+mod healing;
 mod identities;
 mod limits;
 mod memberships;
@@ -241,7 +243,7 @@ fn mock_presence(counts: &Counts) -> MockPresence {
     let mut mock = MockPresence::new();
     mock.expect_reach().return_const(Reach::Process);
     mock.expect_renew().returning(|| Ok(Lease::Held));
-    mock.expect_sweep().returning(|| Ok(Vec::new()));
+    mock.expect_sweep().returning(|| Ok(Swept::default()));
     mock.expect_keep().returning(|| Ok(Kept::default()));
     Stood::default().serve(&mut mock);
     mock.expect_retire().returning(|| Ok(()));

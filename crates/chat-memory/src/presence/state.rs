@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chat_core::{
     Change, Departure, Ended, InstanceId, Lease, Millis, Occupant, RoomId, Said, Shift, Standing,
-    UserId,
+    Swept, UserId,
 };
 
 mod people;
@@ -137,61 +137,60 @@ impl State {
         change(edge, self.count(room), now_ms)
     }
 
-    /// Counts people of ended leases out, about `max` of them, more while nobody has left for good.
+    /// Counts people of ended leases out, up to `max` of them.
     pub(super) fn sweep(
         &mut self,
         sweeper: Generation,
         now_ms: Millis,
         ttl_ms: Millis,
         max: usize,
-    ) -> Vec<Departure> {
-        let mut departures = Vec::new();
+    ) -> Swept<Departure> {
+        let mut swept = Swept::default();
         if !self.may_sweep(sweeper, now_ms, ttl_ms) {
-            return departures;
+            return swept;
         }
-        let mut counted = 0;
-        // Whoever is elsewhere too is no departure, and an empty answer would say that all is done.
-        while counted < max || departures.is_empty() {
+        for _ in 0..max {
             let Some((room, user)) = self.take_dead(now_ms) else {
-                break;
+                return swept;
             };
-            counted += 1;
             if self.count_out(&room, &user) {
                 let change = change(true, self.count(&room), now_ms);
-                departures.push(Departure { room, user, change });
+                swept.news.push(Departure { room, user, change });
             }
         }
-        departures
+        swept.more = true;
+        swept
     }
 
-    /// Takes users off ended leases, about `max` of them, more while nobody sees a difference.
+    /// Takes users off ended leases, up to `max` of them.
     pub(super) fn sweep_users(
         &mut self,
         sweeper: Generation,
         now_ms: Millis,
         ttl_ms: Millis,
         max: usize,
-    ) -> Vec<Ended> {
-        let mut ended = Vec::new();
+    ) -> Swept<Ended> {
+        let mut swept = Swept::default();
         if !self.may_sweep(sweeper, now_ms, ttl_ms) {
-            return ended;
+            return swept;
         }
         let mut counted = 0;
         let dead = self.generations.iter();
         let dead = dead.filter(|(_, held)| held.lease_until_ms <= now_ms);
         let dead: Vec<_> = dead.map(|(generation, _)| *generation).collect();
         for generation in dead {
-            while counted < max || ended.is_empty() {
-                let Some(one) = self.people.end_one(generation, now_ms) else {
-                    break;
-                };
+            while let Some(one) = self.people.end_one(generation, now_ms) {
                 counted += 1;
                 if one.shift.is_news() {
-                    ended.push(one);
+                    swept.news.push(one);
+                }
+                if counted >= max {
+                    swept.more = true;
+                    return swept;
                 }
             }
         }
-        ended
+        swept
     }
 
     fn may_sweep(&self, sweeper: Generation, now_ms: Millis, ttl_ms: Millis) -> bool {
@@ -408,12 +407,12 @@ mod tests {
         state.join(other, &room, &user, 0);
         state.leave(other, &room, &user, 0);
         assert!(!state.is_empty());
-        assert_eq!(state.sweep(other, 100, 100, 10).len(), 1);
+        assert_eq!(state.sweep(other, 100, 100, 10).news.len(), 1);
         assert!(state.is_empty());
     }
 
     #[test]
-    fn people_who_are_elsewhere_too_do_not_hide_those_behind_them() {
+    fn people_who_are_elsewhere_too_take_their_pieces_and_do_not_hide_those_behind_them() {
         let mut state = State::default();
         let mut dead = (InstanceId::random(), 0);
         let mut other = (InstanceId::random(), 0);
@@ -427,8 +426,12 @@ mod tests {
         }
         let last = UserId::new("last").unwrap();
         state.join(dead, &alone, &last, 0);
-        let departures = state.sweep(other, 100, 100, 5);
-        assert_eq!(departures.len(), 1);
-        assert_eq!(departures[0].user, last);
+        for _ in 0..4 {
+            let swept = state.sweep(other, 100, 100, 5);
+            assert!(swept.news.is_empty() && swept.more);
+        }
+        let swept = state.sweep(other, 100, 100, 5);
+        assert_eq!(swept.news[0].user, last);
+        assert!(!swept.more);
     }
 }

@@ -4,23 +4,24 @@
 //! takes him out of the dead node's hash, in the script that also tells the room. What is left is
 //! found again, because a node leaves `nodes` only when it has nothing left.
 
-use chat_core::{Change, Departure, Ended, RoomId, UserId};
+use chat_core::{Change, Departure, Ended, RoomId, Swept, UserId};
 use redis::{Pipeline, Value, from_redis_value};
 
 use super::{RedisPresence, Result, count_out_call, unavailable, unexpected};
-use crate::limits::{SCAN_PAGE, SWEEP_NODES_MAX, SWEEP_PEOPLE_MAX, SWEEP_ROOMS_PAGE};
+use crate::limits::{NODES_MAX, SCAN_PAGE, SWEEP_NODES_MAX, SWEEP_PEOPLE_MAX, SWEEP_ROOMS_MAX};
 
 /// What one sweep has done so far.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     counted: usize,
+    rooms: usize,
     departures: Vec<Departure>,
 }
 
 impl Sweep {
-    /// Whether it is time to hand back. An empty answer would say that nothing is left.
+    /// Whether it is time to hand back.
     fn is_full(&self) -> bool {
-        self.counted >= SWEEP_PEOPLE_MAX && !self.departures.is_empty()
+        self.counted >= SWEEP_PEOPLE_MAX || self.rooms >= SWEEP_ROOMS_MAX
     }
 
     pub(super) fn finish(self) -> Vec<Departure> {
@@ -28,12 +29,23 @@ impl Sweep {
     }
 }
 
+/// What a sweep answers that came to its end (`true`), to its bounds, or to an error.
+pub(super) fn handed_back<T>(done: Result<bool>, news: Vec<T>) -> Result<Swept<T>> {
+    match done {
+        Ok(done) => Ok(Swept { news, more: !done }),
+        Err(error) if news.is_empty() => Err(error),
+        // Those who were counted out are told; the rest is found again.
+        Err(_) => Ok(Swept { news, more: true }),
+    }
+}
+
 impl RedisPresence {
     /// Names of nodes whose lease has ended.
     pub(super) async fn dead_nodes(&self) -> Result<Vec<String>> {
-        let leases = self.leases(SWEEP_NODES_MAX).await?.into_iter();
+        let leases = self.leases(NODES_MAX).await?.into_iter();
         let dead = leases.filter(|(_, lease)| *lease == Some(false));
-        Ok(dead.map(|(name, _)| name).collect())
+        let dead = dead.map(|(name, _)| name);
+        Ok(dead.take(SWEEP_NODES_MAX).collect())
     }
 
     /// Up to `max` nodes that are entered for sweeping, and whether each has a lease, as far as that
@@ -59,12 +71,21 @@ impl RedisPresence {
         Ok(names.into_iter().zip(leases).collect())
     }
 
-    /// Sweeps one dead node until nothing is left of it, or enough was done for once (`false`).
-    pub(super) async fn sweep_node(&self, name: &str, sweep: &mut Sweep) -> Result<bool> {
+    /// Sweeps dead nodes until nothing is left of them, or enough was done for once (`false`).
+    pub(super) async fn sweep_nodes(&self, sweep: &mut Sweep) -> Result<bool> {
+        for name in self.dead_nodes().await? {
+            if !self.sweep_node(&name, sweep).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn sweep_node(&self, name: &str, sweep: &mut Sweep) -> Result<bool> {
         let keys = &self.shared.keys;
         loop {
             let mut some = redis::cmd("SRANDMEMBER");
-            some.arg(keys.node_rooms(name)).arg(SWEEP_ROOMS_PAGE);
+            some.arg(keys.node_rooms(name)).arg(SWEEP_ROOMS_MAX);
             let rooms: Vec<String> = self.ask(some).await?;
             if rooms.is_empty() {
                 self.forget_node(name).await?;
@@ -79,6 +100,7 @@ impl RedisPresence {
                 let mut remove = redis::cmd("SREM");
                 remove.arg(keys.node_rooms(name)).arg(&entered);
                 let _removed: u64 = self.ask(remove).await?;
+                sweep.rooms += 1;
             }
         }
     }
@@ -97,14 +119,13 @@ impl RedisPresence {
         self.ask::<u64>(remove).await.map(|_| ())
     }
 
-    /// Takes users off dead nodes until none are left, or enough was done for once.
-    pub(super) async fn end_users(&self, ended: &mut Vec<Ended>) -> Result<()> {
+    /// Takes users off dead nodes until none are left, or enough was done for once (`false`).
+    pub(super) async fn end_users(&self, ended: &mut Vec<Ended>) -> Result<bool> {
         let mut counted = 0;
         for name in self.dead_nodes().await? {
             loop {
-                // An empty answer would say that nothing is left.
-                if counted >= SWEEP_PEOPLE_MAX && !ended.is_empty() {
-                    return Ok(());
+                if counted >= SWEEP_PEOPLE_MAX {
+                    return Ok(false);
                 }
                 let page = self.end_some(&name).await?;
                 if page.is_empty() {
@@ -115,7 +136,7 @@ impl RedisPresence {
                 ended.extend(page.map(|(user, shift)| Ended { user, shift }));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Counts a dead node's people out of one room; `false` if some may be left.
@@ -135,7 +156,9 @@ impl RedisPresence {
             if !users.is_empty() {
                 found_any = true;
                 sweep.counted += users.len();
-                self.count_out(name, room, &users, sweep).await?;
+                if self.count_out(name, room, &users, sweep).await? == 0 {
+                    return Ok(true);
+                }
             }
             match (next, found_any) {
                 (0, false) => return Ok(true),
@@ -147,18 +170,19 @@ impl RedisPresence {
         }
     }
 
+    /// Answers how many the node still has in the room.
     async fn count_out(
         &self,
         name: &str,
         room: &RoomId,
         users: &[UserId],
         sweep: &mut Sweep,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let call = count_out_call(&self.shared, name, room, users);
         let answer = self.shared.others.run_one(call).await;
         let answer = answer.map_err(|error| unavailable(&error))?;
         let numbers: Vec<u64> = from_redis_value(answer).map_err(|_| unexpected())?;
-        let [_, at_ms, changes @ ..] = numbers.as_slice() else {
+        let [left, at_ms, changes @ ..] = numbers.as_slice() else {
             return Err(unexpected());
         };
         for (user, change) in users.iter().zip(changes.chunks_exact(2)) {
@@ -175,6 +199,6 @@ impl RedisPresence {
                 });
             }
         }
-        Ok(())
+        Ok(*left)
     }
 }

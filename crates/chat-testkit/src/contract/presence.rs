@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::{Departure, InstanceId, Lease, Presence, PresenceError, RoomId, UserId};
+use chat_core::{Departure, InstanceId, Lease, Presence, PresenceError, RoomId, Swept, UserId};
 
 use crate::make::{room, user};
 
 mod people;
 
 pub use people::{
-    keep_counts_what_the_store_has, lists_who_is_online_newest_first,
-    said_users_answers_whom_the_store_believes_here, saying_the_same_again_changes_nothing,
-    the_first_device_in_and_the_last_one_out_are_edges, the_most_present_device_wins,
-    the_users_of_a_dead_node_end_once, whoever_is_on_a_living_node_stays_online,
+    a_sweep_that_is_no_news_ends_too, keep_counts_what_the_store_has,
+    lists_who_is_online_newest_first, said_users_answers_whom_the_store_believes_here,
+    saying_the_same_again_changes_nothing, the_first_device_in_and_the_last_one_out_are_edges,
+    the_most_present_device_wins, the_users_of_a_dead_node_end_once,
+    whoever_is_on_a_living_node_stays_online,
 };
 
 /// What an implementation offers so that its contract can be tested: nodes on one store. A node
@@ -62,6 +63,7 @@ macro_rules! presence_contract {
             said_users_answers_whom_the_store_believes_here,
             keep_counts_what_the_store_has,
             nodes_answers_whose_lease_holds,
+            a_sweep_that_is_no_news_ends_too,
         );
     };
 }
@@ -95,11 +97,11 @@ fn past_ttl(harness: &dyn PresenceHarness) -> Duration {
 async fn sweep_all(node: &dyn Presence) -> Vec<Departure> {
     let mut all = Vec::new();
     loop {
-        let departures = node.sweep().await.unwrap();
-        if departures.is_empty() {
+        let Swept { news, more } = node.sweep().await.unwrap();
+        all.extend(news);
+        if !more {
             return all;
         }
-        all.extend(departures);
     }
 }
 
@@ -226,7 +228,7 @@ pub async fn a_dead_node_is_swept_once(harness: &dyn PresenceHarness) {
     dead.join(&other, &alice).await.unwrap();
     dead.join(&other, &bob).await.unwrap();
     b.join(&other, &bob).await.unwrap();
-    assert_eq!(b.sweep().await, Ok(Vec::new()), "nobody is dead yet");
+    assert_eq!(b.sweep().await, Ok(Swept::default()), "nobody is dead yet");
 
     pass(harness, &[&b, &c], past_ttl(harness)).await;
     let (from_b, from_c) = tokio::join!(sweep_all(b.as_ref()), sweep_all(c.as_ref()));
@@ -237,7 +239,7 @@ pub async fn a_dead_node_is_swept_once(harness: &dyn PresenceHarness) {
     assert_eq!(b.is_active(&general).await, Ok(false));
     let page = c.occupants(&other, None, 10).await.unwrap();
     assert_eq!((page.count, &page.occupants[0].user), (1, &bob));
-    assert_eq!(c.sweep().await, Ok(Vec::new()));
+    assert_eq!(c.sweep().await, Ok(Swept::default()));
 }
 
 /// Clause 6.
@@ -246,11 +248,19 @@ pub async fn a_node_that_was_away_does_not_sweep(harness: &dyn PresenceHarness) 
     let (general, alice) = (room("general"), user("alice"));
     dead.join(&general, &alice).await.unwrap();
     harness.pass(past_ttl(harness)).await;
-    assert_eq!(away.sweep().await, Ok(Vec::new()), "it has no lease itself");
+    assert_eq!(
+        away.sweep().await,
+        Ok(Swept::default()),
+        "it has no lease itself"
+    );
     assert_eq!(away.renew().await, Ok(Lease::Renewed));
     let fresh = live_node(harness).await;
     for node in [&away, &fresh] {
-        assert_eq!(node.sweep().await, Ok(Vec::new()), "its lease is too young");
+        assert_eq!(
+            node.sweep().await,
+            Ok(Swept::default()),
+            "its lease is too young"
+        );
     }
     pass(harness, &[&away, &fresh], past_ttl(harness)).await;
     assert_eq!(left(&sweep_all(fresh.as_ref()).await, &general), [alice]);
@@ -303,7 +313,11 @@ pub async fn a_retired_node_is_swept_after_its_grace(harness: &dyn PresenceHarne
     let (general, alice) = (room("general"), user("alice"));
     retired.join(&general, &alice).await.unwrap();
     retired.retire().await.unwrap();
-    assert_eq!(other.sweep().await, Ok(Vec::new()), "it has its grace");
+    assert_eq!(
+        other.sweep().await,
+        Ok(Swept::default()),
+        "it has its grace"
+    );
     // Not renewed again, whoever asks for it.
     retired.renew().await.unwrap();
     let grace = harness.leave_grace() + harness.leave_grace() / 4;

@@ -73,8 +73,10 @@ impl Stood {
         mock.expect_said_users().returning(|| Ok(Vec::new()));
         mock.expect_nodes().returning(|| Ok(Vec::new()));
         let store = self.clone();
-        mock.expect_sweep_users()
-            .returning(move || Ok(std::mem::take(&mut *store.ended.lock())));
+        mock.expect_sweep_users().returning(move || {
+            let news = std::mem::take(&mut *store.ended.lock());
+            Ok(Swept { news, more: false })
+        });
     }
 }
 
@@ -82,7 +84,7 @@ fn node(wire: &Wire, store: &Stood) -> Node {
     let mut presence = MockPresence::new();
     presence.expect_reach().return_const(Reach::Process);
     presence.expect_renew().returning(|| Ok(Lease::Held));
-    presence.expect_sweep().returning(|| Ok(Vec::new()));
+    presence.expect_sweep().returning(|| Ok(Swept::default()));
     presence.expect_keep().returning(|| Ok(Kept::default()));
     presence.expect_retire().returning(|| Ok(()));
     presence.expect_fade().returning(|_, _| Ok(()));

@@ -131,7 +131,7 @@ fn scripted_presence(
     mock.expect_reach().return_const(Reach::Process);
     mock.expect_keep().returning(|| Ok(Kept::default()));
     Stood::default().serve(&mut mock);
-    mock.expect_sweep().returning(|| Ok(Vec::new()));
+    mock.expect_sweep().returning(|| Ok(Swept::default()));
     mock.expect_registered().returning(|_| Ok(Vec::new()));
     mock.expect_join().returning(|_, _| {
         Ok(Change {
@@ -189,7 +189,7 @@ async fn a_restored_link_ends_whoever_the_store_wrongly_believes_here() {
     presence.expect_renew().returning(|| Ok(Lease::Held));
     presence.expect_keep().returning(|| Ok(Kept::default()));
     Stood::default().serve(&mut presence);
-    presence.expect_sweep().returning(|| Ok(Vec::new()));
+    presence.expect_sweep().returning(|| Ok(Swept::default()));
     presence.expect_join().returning(|_, _| {
         Ok(Change {
             edge: true,
@@ -229,7 +229,7 @@ async fn a_room_of_which_the_store_has_lost_somebody_is_told_again() {
     });
     presence.expect_reach().return_const(Reach::Process);
     presence.expect_renew().returning(|| Ok(Lease::Held));
-    presence.expect_sweep().returning(|| Ok(Vec::new()));
+    presence.expect_sweep().returning(|| Ok(Swept::default()));
     presence.expect_registered().returning(|_| Ok(Vec::new()));
     presence
         .expect_occupants()

@@ -1,7 +1,7 @@
 //! Users as such while nodes and Redis fail, and what is left of them in Redis.
 
 use chat_core::{
-    Device, DeviceId, Kept, Lease, Presence, PresenceError, Said, Shift, Status, UserId,
+    Device, DeviceId, Kept, Lease, Presence, PresenceError, Said, Shift, Status, Swept, UserId,
 };
 use chat_testkit::make::{room, user};
 
@@ -74,10 +74,10 @@ async fn a_dead_node_leaves_nothing_of_its_users_behind() {
     dead.presence.join(&room("r"), &alice).await.unwrap();
     past_ttl(&[&alive]).await;
     // Rooms alone do not make it forgotten: its users are still to be told.
-    while !alive.presence.sweep().await.unwrap().is_empty() {}
+    while alive.presence.sweep().await.unwrap().more {}
     assert_eq!(server.run(&["ZCARD", "chat:nodes"]).number(), 2);
-    assert_eq!(alive.presence.sweep_users().await.unwrap().len(), 1);
-    assert_eq!(alive.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(alive.presence.sweep_users().await.unwrap().news.len(), 1);
+    assert_eq!(alive.presence.sweep().await, Ok(Swept::default()));
     assert_eq!(server.run(&["ZCARD", "chat:nodes"]).number(), 1);
     assert_eq!(server.keys().len(), 2, "{:?}", server.keys());
 }
@@ -180,7 +180,7 @@ async fn after_a_flush_nobody_has_ended() {
     }
     past_ttl(&[&a, &b]).await;
     for node in [&a, &b] {
-        assert_eq!(node.presence.sweep_users().await, Ok(Vec::new()));
+        assert_eq!(node.presence.sweep_users().await, Ok(Swept::default()));
     }
     assert_eq!(online(&a).await, ["alice"]);
 }

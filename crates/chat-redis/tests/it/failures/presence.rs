@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::envelope::{Envelope, decode};
-use chat_core::{EventStream, Lease, Presence, PubSub, PubSubEvent, RoomId, Signal, UserId};
+use chat_core::{EventStream, Lease, Presence, PubSub, PubSubEvent, RoomId, Signal, Swept, UserId};
 use chat_redis::{RedisPresence, RedisPubSub};
 use chat_testkit::make::{room, user};
 
@@ -131,9 +131,32 @@ async fn a_swept_node_leaves_nothing_behind() {
             .unwrap();
     }
     past_ttl(&[&alive]).await;
-    assert_eq!(alive.presence.sweep().await.unwrap().len(), 50);
-    assert_eq!(alive.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(alive.presence.sweep().await.unwrap().news.len(), 50);
+    assert_eq!(alive.presence.sweep().await, Ok(Swept::default()));
     assert_eq!(server.keys().len(), 2, "{:?}", server.keys());
+    assert_eq!(server.run(&["ZCARD", "chat:nodes"]).number(), 1);
+}
+
+/// As after a restart one by one: everybody is elsewhere by then, and nobody has left.
+#[tokio::test]
+async fn a_sweep_hands_back_in_bounded_pieces_though_nobody_has_left() {
+    let server = Server::start().await;
+    let (gone, alive) = (node(&server.url()).await, node(&server.url()).await);
+    for n in 0..250 {
+        let (r, somebody) = (room(&format!("r{n}")), user("somebody"));
+        for node in [&gone, &alive] {
+            node.presence.join(&r, &somebody).await.unwrap();
+            if n % 25 == 0 {
+                assert_eq!(node.presence.renew().await, Ok(Lease::Held));
+            }
+        }
+    }
+    past_ttl(&[&alive]).await;
+    for more in [true, true, false] {
+        let news = Vec::new();
+        assert_eq!(alive.presence.sweep().await, Ok(Swept { news, more }));
+        assert_eq!(alive.presence.renew().await, Ok(Lease::Held));
+    }
     assert_eq!(server.run(&["ZCARD", "chat:nodes"]).number(), 1);
 }
 
@@ -161,7 +184,7 @@ async fn a_sweeper_that_dies_is_replaced_and_nobody_is_told_twice() {
         let cut = Duration::from_micros(micros);
         let _ = tokio::time::timeout(cut, a.presence.sweep()).await;
     }
-    while !b.presence.sweep().await.unwrap().is_empty() {}
+    while b.presence.sweep().await.unwrap().more {}
     let mut told = BTreeMap::new();
     for _ in 0..900 {
         let (joined, _, user, _) = heard(&mut events).await;
@@ -188,7 +211,7 @@ async fn after_a_flush_every_node_comes_back_as_a_new_generation() {
         node.presence.join(&r, &alice).await.unwrap();
     }
     past_ttl(&[&a, &b]).await;
-    assert_eq!(a.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(a.presence.sweep().await, Ok(Swept::default()));
     assert!(!a.presence.leave(&r, &alice).await.unwrap().edge);
     assert!(b.presence.leave(&r, &alice).await.unwrap().edge);
 }
@@ -225,15 +248,15 @@ async fn a_redis_that_was_stopped_for_longer_than_a_lease_sweeps_nobody() {
     tokio::time::sleep(TTL).await;
     server.resume();
     // Whoever comes back first may not judge the others yet.
-    assert_eq!(a.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(a.presence.sweep().await, Ok(Swept::default()));
     assert_eq!(a.presence.renew().await, Ok(Lease::Renewed));
     assert!(!a.presence.join(&r, &alice).await.unwrap().edge);
-    assert_eq!(a.presence.sweep().await, Ok(Vec::new()));
+    assert_eq!(a.presence.sweep().await, Ok(Swept::default()));
     assert_eq!(b.presence.renew().await, Ok(Lease::Renewed));
     assert!(!b.presence.join(&r, &bob).await.unwrap().edge);
     past_ttl(&[&a, &b]).await;
     for node in [&a, &b] {
-        assert_eq!(node.presence.sweep().await, Ok(Vec::new()));
+        assert_eq!(node.presence.sweep().await, Ok(Swept::default()));
     }
     let page = a.presence.occupants(&r, None, 10).await.unwrap();
     assert_eq!((page.count, page.occupants.len()), (2, 2));
@@ -250,7 +273,7 @@ async fn a_full_redis_costs_nobody_his_lease_and_lets_people_leave() {
     server.run(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(a.presence.join(&r, &user("carol")).await.is_err());
     past_ttl(&[&a]).await;
-    let departures = a.presence.sweep().await.unwrap();
+    let departures = a.presence.sweep().await.unwrap().news;
     assert_eq!(departures.len(), 1);
     assert_eq!(departures[0].user, bob);
     assert!(a.presence.leave(&r, &alice).await.unwrap().edge);

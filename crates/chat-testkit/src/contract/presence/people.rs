@@ -1,6 +1,8 @@
 //! Clauses of [`chat_core::Presence`] about users as such, wherever they are.
 
-use chat_core::{Device, DeviceId, Ended, Lease, Presence, RoomId, Said, Shift, Status, UserId};
+use chat_core::{
+    Device, DeviceId, Ended, Lease, Presence, RoomId, Said, Shift, Status, Swept, UserId,
+};
 
 use super::{PresenceHarness, live_node, pass, past_ttl, sorted, sweep_all};
 use crate::make::{room, user};
@@ -51,11 +53,11 @@ async fn online(node: &dyn Presence, room: Option<&RoomId>) -> Vec<UserId> {
 async fn end_all(node: &dyn Presence) -> Vec<Ended> {
     let mut all = Vec::new();
     loop {
-        let ended = node.sweep_users().await.unwrap();
-        if ended.is_empty() {
+        let Swept { news, more } = node.sweep_users().await.unwrap();
+        all.extend(news);
+        if !more {
             return all;
         }
-        all.extend(ended);
     }
 }
 
@@ -212,7 +214,11 @@ pub async fn the_users_of_a_dead_node_end_once(harness: &dyn PresenceHarness) {
         });
         dead.say(said.collect()).await.unwrap();
     }
-    assert_eq!(b.sweep_users().await, Ok(Vec::new()), "nobody is dead yet");
+    assert_eq!(
+        b.sweep_users().await,
+        Ok(Swept::default()),
+        "nobody is dead yet"
+    );
     pass(harness, &[&b, &c], past_ttl(harness)).await;
     let (from_b, from_c) = tokio::join!(end_all(b.as_ref()), end_all(c.as_ref()));
     let ended = [from_b, from_c].concat();
@@ -221,7 +227,7 @@ pub async fn the_users_of_a_dead_node_end_once(harness: &dyn PresenceHarness) {
     assert!(!is_online(b.as_ref(), &crowd[0]).await);
     let page = c.online(None, None, 10).await.unwrap();
     assert_eq!((page.count, page.occupants.len()), (0, 0));
-    assert_eq!(c.sweep_users().await, Ok(Vec::new()));
+    assert_eq!(c.sweep_users().await, Ok(Swept::default()));
 }
 
 /// Clause 16.
@@ -246,7 +252,7 @@ pub async fn whoever_is_on_a_living_node_stays_online(harness: &dyn PresenceHarn
     assert_eq!(online(b.as_ref(), None).await, [bob, alice]);
     // The rest of the dead node is still there to be swept.
     assert_eq!(sweep_all(b.as_ref()).await.len(), 3);
-    assert_eq!(b.sweep().await, Ok(Vec::new()));
+    assert_eq!(b.sweep().await, Ok(Swept::default()));
 }
 
 /// Clause 17.
@@ -293,4 +299,34 @@ pub async fn keep_counts_what_the_store_has(harness: &dyn PresenceHarness) {
     kept.sort();
     kept.dedup();
     assert_eq!(kept, [(general, 1), (other, 1)]);
+}
+
+/// Clause 20.
+pub async fn a_sweep_that_is_no_news_ends_too(harness: &dyn PresenceHarness) {
+    let (dead, b) = (live_node(harness).await, live_node(harness).await);
+    let general = room("general");
+    let crowd: Vec<UserId> = (0..600).map(|n| user(&format!("crowd-{n:03}"))).collect();
+    for some in crowd.chunks(50) {
+        for node in [&dead, &b] {
+            let said = some.iter().map(|user| Said {
+                user: user.clone(),
+                devices: phone(),
+            });
+            node.say(said.collect()).await.unwrap();
+            for somebody in some {
+                node.join(&general, somebody).await.unwrap();
+            }
+        }
+        for node in [&dead, &b] {
+            assert_eq!(node.renew().await, Ok(Lease::Held));
+        }
+    }
+    pass(harness, &[&b], past_ttl(harness)).await;
+    assert_eq!(end_all(b.as_ref()).await, []);
+    assert_eq!(sweep_all(b.as_ref()).await, []);
+    // Nothing of the dead node is left behind it.
+    for somebody in [&crowd[0], &crowd[599]] {
+        assert!(say(b.as_ref(), somebody, Vec::new()).await.went());
+        assert!(b.leave(&general, somebody).await.unwrap().edge);
+    }
 }
