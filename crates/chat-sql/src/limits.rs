@@ -13,6 +13,9 @@ pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const APPEND_MARGIN: Duration = Duration::from_millis(250);
 /// How long a commit may take before its outcome is given up as unknown.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a rollback may take before its connection is thrown away, which undoes as much. Less than
+/// [`APPEND_MARGIN`], so that whoever waits still hears why.
+pub const ROLLBACK_PATIENCE: Duration = Duration::from_millis(200);
 /// How long a connection to PostgreSQL is kept that nobody uses.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a writer keeps a connection that it does not use: somebody else may lack one.

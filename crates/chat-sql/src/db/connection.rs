@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chat_core::Clock;
 use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Sqlite};
+use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::row::Row;
@@ -12,6 +13,7 @@ use super::sqlite::WriterGuard;
 use super::statement::{Arg, Statement};
 use super::{Db, query};
 use crate::db::Rows;
+use crate::limits::ROLLBACK_PATIENCE;
 
 /// A connection, for as long as somebody uses it.
 #[derive(Debug)]
@@ -166,7 +168,8 @@ impl Transaction<'_> {
 
     /// Undoes all of it, so that the connection can be used again.
     pub(crate) async fn roll_back(self) {
-        // If that fails the connection is thrown away, which undoes it too.
-        self.connection.clean = self.connection.command("ROLLBACK").await.is_ok();
+        // If that fails, or takes long, the connection is thrown away, which undoes it too.
+        let done = timeout(ROLLBACK_PATIENCE, self.connection.command("ROLLBACK")).await;
+        self.connection.clean = matches!(done, Ok(Ok(())));
     }
 }

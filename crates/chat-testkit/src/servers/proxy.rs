@@ -45,8 +45,21 @@ struct Shared {
 struct Mode {
     cut: bool,
     stalled: bool,
+    questions_stalled: bool,
     delay: Duration,
     answer_delay: Duration,
+}
+
+impl Mode {
+    /// Whether nothing passes towards the server, and how late what does.
+    fn of_questions(&self) -> (bool, Duration) {
+        (self.stalled || self.questions_stalled, self.delay)
+    }
+
+    /// The same towards the client.
+    fn of_answers(&self) -> (bool, Duration) {
+        (self.stalled, self.delay + self.answer_delay)
+    }
 }
 
 impl TcpProxy {
@@ -107,6 +120,12 @@ impl TcpProxy {
     /// Stalls all connections, new ones too, or lets them go on: nothing passes, nothing is closed.
     pub fn stall(&self, stalled: bool) {
         self.change_all(|mode| mode.stalled = stalled);
+    }
+
+    /// Stalls what clients say, on new connections too, or lets it go on: what the server still has to
+    /// say passes.
+    pub fn stall_questions(&self, stalled: bool) {
+        self.change_all(|mode| mode.questions_stalled = stalled);
     }
 
     /// Delays what the server says, on new connections too: it hears everything in time, and is
@@ -196,8 +215,8 @@ async fn carry(
     tokio::select! {
         ended = async {
             tokio::try_join!(
-                pass(from_client, to_server, mode.clone(), |mode| mode.delay),
-                pass(from_server, to_client, mode, |mode| mode.delay + mode.answer_delay)
+                pass(from_client, to_server, mode.clone(), Mode::of_questions),
+                pass(from_server, to_client, mode, Mode::of_answers)
             )
         } => ended.map(|_| ()),
         _ = cut.wait_for(|mode| mode.cut) => Ok(()),
@@ -209,15 +228,15 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
-    delay: fn(&Mode) -> Duration,
+    treatment: fn(&Mode) -> (bool, Duration),
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = from.read(&mut chunk).await?;
-        let delay = delay(&mode.borrow());
+        let (_, delay) = treatment(&mode.borrow());
         tokio::time::sleep(delay).await;
         // Stalled: what was read waits here, and the next ones in the sockets' own buffers.
-        if mode.wait_for(|mode| !mode.stalled).await.is_err() {
+        if mode.wait_for(|mode| !treatment(mode).0).await.is_err() {
             return Ok(());
         }
         if length == 0 {

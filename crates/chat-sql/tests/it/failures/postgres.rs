@@ -1,12 +1,13 @@
 //! A server that cuts connections, hangs, dies, comes back, or has no room for us.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chat_core::{AppendCall, AppendError, RoomId, RoomLog};
 use chat_sql::{SqlConfig, SqlRoomLog, SqlStore};
 use chat_testkit::make::{again, keyed, room, say, user};
-use chat_testkit::servers::PostgresServer;
+use chat_testkit::servers::{PostgresServer, TcpProxy};
 use chat_testkit::{eventually, within};
 
 use crate::support::{Database, PATIENCE, TIMEOUT, append, assert_chained, entries, one, texts};
@@ -181,6 +182,60 @@ fn what_was_given_up_between_two_statements_is_not_committed_with_the_next_batch
         let retried = one(&log, &r, said).await.unwrap();
         assert_eq!((retried.position.seq, retried.duplicate), (1, false));
         assert_eq!(texts(&log, &r).await, ["late"]);
+    });
+}
+
+/// A server that has refused, and hears nothing any more.
+#[test]
+fn a_rollback_that_hangs_holds_nobody_up() {
+    chat_testkit::run(async {
+        let database = Database::postgres().await;
+        let Database::Postgres(direct) = &database else {
+            unreachable!();
+        };
+        let proxy = TcpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, direct.port()))).await;
+        let port = |port: u16| format!(":{port}/");
+        let url = direct.url();
+        let url = url.replace(&port(direct.port()), &port(proxy.address().port()));
+        let mut config = SqlConfig::new(&url).unwrap();
+        // Longer than the append: it is not the server that ends the waiting.
+        config.command_timeout = PATIENCE;
+        let store = SqlStore::open(config).await.unwrap();
+        let (log, r) = (store.room_log(), room("r"));
+        log.open(&r).await.unwrap();
+        database
+            .run(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     PERFORM pg_advisory_xact_lock(1);
+                     RAISE EXCEPTION 'not now';
+                 END $$;
+                 CREATE TRIGGER refuse BEFORE INSERT ON entries
+                     FOR EACH ROW EXECUTE FUNCTION refuse()",
+            )
+            .await;
+        let mut beside = database.beside().await;
+        beside.run("SELECT pg_advisory_lock(1)").await;
+        let appending = tokio::spawn({
+            let (log, r) = (log.clone(), r.clone());
+            async move { one(&log, &r, say(&r, &user("alice"), "refused")).await }
+        });
+        eventually(PATIENCE, "it writes", || async {
+            let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+            (database.number(waiting).await == 1).then_some(())
+        })
+        .await;
+        proxy.stall_questions(true);
+        beside.run("SELECT pg_advisory_unlock(1)").await;
+        let outcome = appending.await.unwrap();
+        assert!(
+            matches!(outcome, Err(AppendError::Refused(_))),
+            "{outcome:?}"
+        );
+        proxy.stall_questions(false);
+        database.run("DROP TRIGGER refuse ON entries").await;
+        let next = say(&r, &user("alice"), "next");
+        assert_eq!(one(&log, &r, next).await.unwrap().position.seq, 1);
     });
 }
 
