@@ -29,6 +29,11 @@ pub const RETRY_PAUSES: (Duration, Duration) =
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 /// Rooms whose heads are read by one statement.
 pub const HEADS_CHUNK: usize = 1_000;
+/// Rooms in which one statement counts what is unread: of each it looks at up to a thousand messages, and
+/// brings the newest with all its reactions.
+pub const UNREAD_ROOMS: usize = 100;
+/// What one user's reaction counts for in the bytes of a page: emoji and name, and what is around them.
+pub const REACTION_BYTES: usize = 40;
 /// A room's log is trimmed whenever its seq passes a multiple of `log_max` / this: an eighth more is
 /// kept than is read, and a trim is worth its statement.
 pub const TRIM_STEPS: u64 = 8;

@@ -11,7 +11,7 @@ use chat_core::{
 
 use super::transaction::{head_at, name, position_at, signed};
 use crate::db::{Arg, Column, Db, Failure, Row, Rows, Statement, text};
-use crate::limits::HEADS_CHUNK;
+use crate::limits::{HEADS_CHUNK, REACTION_BYTES};
 use crate::text::loaded;
 
 /// The head, and beside each entry of the answer the same head. `{1}` seq, `{2}` `log_max`, `{3}` count,
@@ -49,18 +49,22 @@ pub(super) const REACTIONS_POSTGRES: &str =
     "SELECT json_agg(json_build_array(r.emoji, r.user_id) ORDER BY r.since)::text
      FROM reactions r WHERE r.room = m.room AND r.seq = m.seq";
 
-/// `{1}` seq, `{2}` count, `{3}` bytes: the first message above them too, so that it is known that there
-/// is more.
+/// `{1}` seq, `{2}` count, `{3}` bytes: the first message above them too, and the second whatever the
+/// first has, so that it is known that there is more.
 fn page_statement(compare: &str, order: &str) -> Statement {
     let of = |reactions: &str| {
         format!(
             "SELECT {} FROM (
-                 SELECT *, sum(size) OVER (ORDER BY seq {order}) - size AS before FROM (
-                     SELECT *, coalesce(length(text), 0) + coalesce(length(meta), 0) AS size
-                     FROM messages WHERE room = {{0}} AND seq {compare} {{1}}
+                 SELECT *, sum(size) OVER (ORDER BY seq {order}) - size AS before,
+                        row_number() OVER (ORDER BY seq {order}) AS place
+                 FROM (
+                     SELECT *, coalesce(length(text), 0) + coalesce(length(meta), 0)
+                         + {REACTION_BYTES} * (SELECT count(*) FROM reactions r
+                                               WHERE r.room = w.room AND r.seq = w.seq) AS size
+                     FROM messages w WHERE room = {{0}} AND seq {compare} {{1}}
                      ORDER BY seq {order} LIMIT {{2}}
                  ) AS wanted
-             ) AS m WHERE before <= {{3}} ORDER BY seq {order}",
+             ) AS m WHERE before <= {{3}} OR place = 2 ORDER BY seq {order}",
             message_columns(reactions)
         )
     };
@@ -166,7 +170,9 @@ pub(super) async fn page(
     let mut bytes = 0;
     for row in &rows {
         let message = message_at(room, row, 0)?;
-        bytes += message.size_hint();
+        // Not below what the statement counts, or what it leaves out would look like the end.
+        let reactions: usize = message.reactions.values().map(Vec::len).sum();
+        bytes += message.size_hint() + REACTION_BYTES * reactions;
         let full = page.messages.len() == max || bytes > READ_BYTES_MAX;
         if full && !page.messages.is_empty() {
             page.more = true;

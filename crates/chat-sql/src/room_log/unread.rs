@@ -9,7 +9,7 @@ use chat_core::{Digest, EntryId, MessageId, ReadError, RoomId, Unread, UserId};
 use super::read::{self, REACTIONS_POSTGRES, REACTIONS_SQLITE, message_columns};
 use super::transaction::{name, signed};
 use crate::db::{Arg, Column, Db, Failure, Row, Rows, Statement, int, text};
-use crate::limits::HEADS_CHUNK;
+use crate::limits::UNREAD_ROOMS;
 
 static DIGESTS: LazyLock<Statement> = LazyLock::new(|| {
     Statement::new(
@@ -76,7 +76,7 @@ pub(super) async fn unread(
     rooms: &[(RoomId, u64)],
 ) -> Result<Vec<Unread>, ReadError> {
     let mut all = vec![Unread::default(); rooms.len()];
-    for (chunk, found) in rooms.chunks(HEADS_CHUNK).zip(all.chunks_mut(HEADS_CHUNK)) {
+    for (chunk, found) in rooms.chunks(UNREAD_ROOMS).zip(all.chunks_mut(UNREAD_ROOMS)) {
         let mut wanted = Rows::new(COLUMNS);
         for (place, (room, read)) in chunk.iter().enumerate() {
             let place = i64::try_from(place).unwrap_or(i64::MAX);

@@ -6,6 +6,7 @@
     reason = "clippy's exception for tests does not cover their helper functions"
 )]
 
+mod bounds;
 mod contracts;
 mod failures;
 mod housekeeping;
