@@ -333,7 +333,8 @@ local function put_rare_fields(begin, renew, log_ttl)
   end
   if begin then
     call('HSET', head, 'keys_start', format('%d', begin_window()))
-    if windows > 0 then call('HSET', head, 'keys_prev', '1') end
+    -- A head that was lost has not lost the keys of the window before its own.
+    if windows > 0 or call('EXISTS', prev_keys) == 1 then call('HSET', head, 'keys_prev', '1') end
   end
   if renew then
     call('HSET', head, 'renewed', format('%d', now_ms))

@@ -3,7 +3,7 @@
 -- KEYS  log, head, changed
 -- ARGV  user, the seq up to which he has read, below which seq to look (empty: from the newest on),
 --       most messages that still count, log_max, most bytes that are handed back, entries per step,
---       most entries that are looked at
+--       most entries that are looked at, 1 if a call before this one has found the newest message
 --
 -- Answers where to go on (a seq; empty if all is counted), how many messages are unread, the newest
 -- message (as in overlay.lua; nothing if it was not found yet, or in a call before this one), and of
@@ -19,8 +19,8 @@ local h = call('HMGET', head, 'seq', 'changed_from')
 if not h[1] then return { call('EXISTS', log) } end
 local last = tonumber(h[1])
 local first = math.max(1, last - log_max + 1)
-local newest = ARGV[3] ~= ''
-if newest then last = math.min(last, tonumber(ARGV[3]) - 1) end
+local newest = ARGV[9] == '1'
+if ARGV[3] ~= '' then last = math.min(last, tonumber(ARGV[3]) - 1) end
 
 local unread, newest_message, named, bytes, scanned = 0, false, {}, 0, 0
 

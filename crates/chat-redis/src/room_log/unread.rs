@@ -49,7 +49,8 @@ impl<'a> Count<'a> {
             .arg(shared.config.log_max)
             .arg(READ_BYTES_MAX)
             .arg(UNREAD_STEP)
-            .arg(PAGE_SCAN_MAX);
+            .arg(PAGE_SCAN_MAX)
+            .arg(u8::from(self.found.last.is_some()));
         call
     }
 

@@ -6,3 +6,4 @@ mod people;
 mod presence;
 mod pubsub;
 mod room_log;
+mod unread;
