@@ -114,21 +114,14 @@ impl Directory for RedisDirectory {
     async fn enter(&self, room: &RoomId, user: &UserId) -> Result<Access> {
         match self.access(room, user).await? {
             Some(known) if known.role.is_some() || known.room.kind != RoomKind::Open => Ok(known),
-            Some(_) => self.take_in(room, user).await,
-            None => {
-                self.list(room).await?;
-                self.take_in(room, user).await
-            }
+            known => self.take_in(room, user, known.is_none()).await,
         }
     }
 
     async fn create(&self, room: NewRoom) -> Result<Created> {
         match self.created(&room).await? {
             Some(created) => Ok(created),
-            None => {
-                self.list(&room.id).await?;
-                self.create_new(room).await
-            }
+            None => self.create_new(room).await,
         }
     }
 

@@ -69,8 +69,7 @@ impl RedisDirectory {
         if step.deadline == 0 {
             let mut began = deadlines.iter().map(|&deadline| deadline > 0);
             step.people.retain(|_| began.next().unwrap_or(false));
-            let suspects = step.people.clone();
-            step.settle(&[], suspects).await;
+            step.undo().await;
             return Err(DirectoryError::TooMany {
                 what: "a user's list of rooms",
                 limit: user_rooms_max,
@@ -92,6 +91,12 @@ impl RedisDirectory {
 }
 
 impl Step<'_> {
+    /// Nobody was changed: it ends as if it had not begun.
+    pub(super) async fn undo(self) {
+        let suspects = self.people.clone();
+        self.settle(&[], suspects).await;
+    }
+
     /// The room's script has answered. `changed` are members now and were none before, or the
     /// other way round; `suspects` may be none although their lists name the room.
     ///

@@ -8,6 +8,7 @@ use chat_core::{
 use redis::{Cmd, Value, from_redis_value};
 
 use super::answer::{self, accepted, damaged, role_number, role_of_number, users};
+use super::membership::Step;
 use super::{RedisDirectory, Result};
 use crate::script;
 
@@ -15,20 +16,36 @@ use crate::script;
 const ROLE_KEPT: i8 = -1;
 
 impl RedisDirectory {
-    /// Enters a room that is about to come into being in the list of all.
-    pub(super) async fn list(&self, room: &RoomId) -> Result<()> {
+    /// Enters a room that is about to come into being in the list of all. Only once the step has
+    /// begun: nothing takes a room off the list that came to nothing.
+    async fn list<'a>(&self, room: &RoomId, step: Step<'a>) -> Result<Step<'a>> {
         let rooms_max = self.shared.config.rooms_max;
         let mut call = script::ROOMS.call(&[self.shared.keys.rooms()]);
         call.arg(room.as_str()).arg(rooms_max);
-        match self.ask::<u64>(call).await? {
-            0 => Err(DirectoryError::Full(rooms_max)),
-            _ => Ok(()),
+        let listed = match self.ask::<u64>(call).await {
+            Ok(0) => Err(DirectoryError::Full(rooms_max)),
+            other => other,
+        };
+        match listed {
+            Ok(_) => Ok(step),
+            Err(error) => {
+                step.undo().await;
+                Err(error)
+            }
         }
     }
 
-    /// Makes a user a member of an open room, which may have to come into being.
-    pub(super) async fn take_in(&self, room: &RoomId, user: &UserId) -> Result<Access> {
-        let step = self.begin(room, vec![user.clone()], &[]).await?;
+    /// Makes a user a member of an open room, which has to come into being if it is new.
+    pub(super) async fn take_in(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        is_new: bool,
+    ) -> Result<Access> {
+        let mut step = self.begin(room, vec![user.clone()], &[]).await?;
+        if is_new {
+            step = self.list(room, step).await?;
+        }
         let mut call = self.room_call(&script::ENTER, room, step.deadline);
         call.arg(user.as_str());
         let entered = self.entered(room, self.ask(call).await?);
@@ -36,7 +53,7 @@ impl RedisDirectory {
             Ok(access) if access.role.is_some() => {
                 step.settle(std::slice::from_ref(user), Vec::new()).await;
             }
-            _ => step.settle(&[], vec![user.clone()]).await,
+            _ => step.undo().await,
         }
         entered
     }
@@ -74,8 +91,14 @@ impl RedisDirectory {
 
     pub(super) async fn create_new(&self, new: NewRoom) -> Result<Created> {
         check_people(new.members.len())?;
+        let limit = self.shared.config.room_members_max;
+        if new.members.len() > limit {
+            let what = "the list of members";
+            return Err(DirectoryError::TooMany { what, limit });
+        }
         let people: Vec<UserId> = new.members.iter().map(|it| it.user.clone()).collect();
         let step = self.begin(&new.id, people.clone(), &[]).await?;
+        let step = self.list(&new.id, step).await?;
         let mut call = self.room_call(&script::CREATE, &new.id, step.deadline);
         call.arg(hex(new.fingerprint))
             .arg(answer::kind_name(new.kind))
@@ -94,7 +117,7 @@ impl RedisDirectory {
         });
         match &created {
             Ok(created) if !created.existed => step.settle(&people, Vec::new()).await,
-            _ => step.settle(&[], people).await,
+            _ => step.undo().await,
         }
         created
     }
