@@ -31,6 +31,9 @@ pub const TOPIC_BYTES_MAX: usize = 1_024;
 pub const SLOW_MODE_S_MAX: u64 = 86_400;
 /// Changes of rooms that a node has made and not logged yet. They wait while the log is away.
 pub const ROOM_CHANGES_MAX: usize = 1_024;
+/// Steps of presence that a node takes at once: many enough that a crowd which comes costs a store few
+/// round trips one after another, few enough that reads beside it find their turn.
+pub const PRESENCE_STEPS_MAX: usize = 64;
 /// Mentions that are kept of one message.
 pub const MENTIONS_MAX: usize = 50;
 /// Members of one room. Its messages reach them all; far larger audiences want another product.

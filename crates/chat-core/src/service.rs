@@ -162,6 +162,8 @@ pub(crate) struct Inner {
     healing: Healing,
     /// Places for changes of rooms that are made and not logged yet.
     changes: Arc<tokio::sync::Semaphore>,
+    /// Places for steps of presence that are under way.
+    presence_steps: tokio::sync::Semaphore,
     standings: Standings,
     lanes: Lanes,
     limiter: Arc<Limiter>,

@@ -86,7 +86,8 @@ pub struct RedisConfig {
     /// What every key and channel begins with. Clusters that share a Redis need different ones.
     pub prefix: String,
     /// Connections for appends and publishing, and as many again, but at most 4, for everything
-    /// else. More than lanes is of no use.
+    /// else; beside them are one for the node's lease and one for the subscriber's probe. More than
+    /// lanes is of no use.
     pub pool_size: usize,
     /// How long a connection may take to be there.
     pub connect_timeout: Duration,

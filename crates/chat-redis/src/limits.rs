@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const PREFIX_BYTES_MAX: usize = 64;
 /// Channels in one SUBSCRIBE. Larger commands hold up Redis and our own PING for milliseconds.
 pub const SUBSCRIBE_CHUNK: usize = 1_000;
+/// Connections for a node's signs of life: its lease and its subscriber's probe, one each.
+pub const SIGN_CONNECTIONS: usize = 2;
 /// Commands in one pipeline of single reads or renewals.
 pub const PIPELINE_CHUNK: usize = 500;
 /// Fields that one HSCAN asks for: a whole big hash would hold up everybody else.

@@ -12,7 +12,7 @@ use crate::authenticator::{Authenticator, DevelopmentAuthenticator};
 use crate::clock::{Clock, SystemClock};
 use crate::directory::Directory;
 use crate::ids::InstanceId;
-use crate::limits::{Limits, ROOM_CHANGES_MAX};
+use crate::limits::{Limits, PRESENCE_STEPS_MAX, ROOM_CHANGES_MAX};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::pubsub::PubSub;
@@ -186,6 +186,7 @@ impl ChatServiceBuilder {
             known: Known::default(),
             healing: Healing::default(),
             changes: Arc::new(tokio::sync::Semaphore::new(ROOM_CHANGES_MAX)),
+            presence_steps: tokio::sync::Semaphore::new(PRESENCE_STEPS_MAX),
             standings: Standings::default(),
             limits: self.limits,
             pubsub: self.pubsub,

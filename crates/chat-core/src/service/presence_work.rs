@@ -247,7 +247,12 @@ async fn work(inner: Arc<Inner>, room: Arc<RoomHub>) {
         };
         // A store in this process answers at once, and ten thousand people may come at the same time.
         tokio::task::coop::consume_budget().await;
-        match inner.step(&room.id, &user, intent).await {
+        // All rooms at once, as after a lost lease, would wait for each other in the store until hardly
+        // any step is in time.
+        let place = inner.presence_steps.acquire().await;
+        let done = inner.step(&room.id, &user, intent).await;
+        drop(place);
+        match done {
             Ok(()) => {
                 inner.set_part(Part::Presence, false);
                 room.state.lock().attendance.done(&user, intent);

@@ -39,7 +39,7 @@ impl RedisPresence {
             .arg("PX")
             .arg(millis(self.shared.config.node_ttl));
         self.enter_node(&mut pipe, &name);
-        let answers = self.shared.others.run(&mut pipe).await;
+        let answers = self.shared.signs.run(&mut pipe).await;
         for answer in answers.map_err(|error| unavailable(&error))? {
             answer.map_err(|error| PresenceError::Unavailable(error.to_string()))?;
         }
@@ -66,7 +66,7 @@ impl RedisPresence {
         if let Some(previous) = previous {
             self.enter_node(&mut pipe, &previous);
         }
-        let answers = self.shared.others.run(&mut pipe).await;
+        let answers = self.shared.signs.run(&mut pipe).await;
         let answers = answers.map_err(|error| unavailable(&error))?;
         match answers.into_iter().next() {
             Some(Ok(Value::Int(held))) => Ok(held == 1),

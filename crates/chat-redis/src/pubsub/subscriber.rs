@@ -217,7 +217,7 @@ impl Subscriber {
         command
             .arg(self.shared.keys.channel(&topic))
             .arg(envelope.as_ref());
-        let receivers = self.shared.others.run_one(command).await.ok()?;
+        let receivers = self.shared.signs.run_one(command).await.ok()?;
         redis::from_redis_value(receivers).ok()
     }
 

@@ -28,6 +28,23 @@ async fn the_last_leave_on_all_nodes_clears_the_rooms_presence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn steps_of_presence_wait_for_their_place() {
+    let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+    let node = Node::of(&wire, &log, &counts);
+    let places = &node.service.inner.presence_steps;
+    let all = u32::try_from(crate::limits::PRESENCE_STEPS_MAX).unwrap();
+    let taken = places.acquire_many(all).await.unwrap();
+    let mut alice = node.connect("alice").await;
+    alice.join(None).await;
+    settle().await;
+    assert!(counts.lock().is_empty());
+    drop(taken);
+    settle().await;
+    assert_eq!(counts.lock().len(), 1);
+    assert_eq!(places.available_permits(), all as usize);
+}
+
+#[tokio::test(start_paused = true)]
 async fn comings_and_goings_are_told_as_they_come_back_from_the_broker() {
     let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
     let node = Node::of(&wire, &log, &counts);

@@ -8,8 +8,9 @@ use chat_core::envelope::{Envelope, decode};
 use chat_core::{EventStream, Lease, Presence, PubSub, PubSubEvent, RoomId, Signal, Swept, UserId};
 use chat_redis::{RedisPresence, RedisPubSub};
 use chat_testkit::make::{room, user};
+use tokio::task::JoinHandle;
 
-use crate::support::{self, Kind, PATIENCE, Proxy, Server, next, topic};
+use crate::support::{self, Kind, PATIENCE, Proxy, Server, next, topic, until};
 
 const TTL: Duration = Duration::from_millis(800);
 
@@ -322,6 +323,49 @@ async fn what_is_in_use_is_renewed_long_before_it_ends() {
     for key in &keys {
         assert!(server.run(&["PTTL", key]).number() > 200_000, "{key}");
     }
+}
+
+/// A node whose connection for presence and reads waits for an answer, and the task that waits.
+async fn busy_node(proxy: &Proxy) -> (Arc<RedisPubSub>, Arc<RedisPresence>, JoinHandle<()>) {
+    let mut config = support::config(&proxy.url());
+    config.pool_size = 1;
+    config.command_timeout = PATIENCE / 2;
+    config.probe_interval = TTL;
+    let pubsub = RedisPubSub::connect(config, support::instance()).await;
+    let pubsub = pubsub.unwrap();
+    let presence = Arc::new(RedisPresence::announcing_on(&pubsub));
+    assert_eq!(presence.renew().await, Ok(Lease::Renewed));
+    presence.registered(&room("r")).await.unwrap();
+    proxy.stall_at(b"HSCAN");
+    let reads = Arc::clone(&presence);
+    let reading = tokio::spawn(async move { drop(reads.registered(&room("r")).await) });
+    // It takes the connection before it first waits.
+    tokio::task::yield_now().await;
+    (pubsub, presence, reading)
+}
+
+#[tokio::test]
+async fn a_lease_does_not_wait_behind_whatever_else_is_asked() {
+    let server = Server::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let (_pubsub, presence, reading) = busy_node(&proxy).await;
+    for _ in 0..3 {
+        assert_eq!(presence.renew().await, Ok(Lease::Held));
+    }
+    assert!(!reading.is_finished());
+    presence.retire().await.unwrap();
+    assert!(!reading.is_finished());
+}
+
+#[tokio::test]
+async fn a_deaf_subscriber_is_found_while_everything_else_waits() {
+    let server = Server::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let (pubsub, _presence, reading) = busy_node(&proxy).await;
+    let mut events = pubsub.events().unwrap();
+    proxy.mute(true);
+    until(&mut events, |event| matches!(event, PubSubEvent::Lost)).await;
+    assert!(!reading.is_finished());
 }
 
 #[tokio::test]
