@@ -93,6 +93,12 @@ pub(crate) fn is_passing(error: &RedisError) -> bool {
     ) || error.code() == Some("BUSY")
 }
 
+/// The store's time (us) at which a script found its deadline past, and did nothing.
+pub(crate) fn refused_at(error: &RedisError) -> Option<u64> {
+    let late = error.code() == Some("LATE");
+    late.then(|| error.detail()?.parse().ok()).flatten()
+}
+
 pub(crate) fn is_no_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
@@ -100,4 +106,21 @@ pub(crate) fn is_no_script(error: &RedisError) -> bool {
 /// The server that answers is no primary (any more): its connections must go.
 pub(crate) fn is_read_only(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_when_it_was() {
+        let late = |detail: &str| {
+            let error = redis::make_extension_error("LATE".to_owned(), Some(detail.to_owned()));
+            refused_at(&error)
+        };
+        assert_eq!(late("1763747045000000"), Some(1_763_747_045_000_000));
+        assert_eq!(late("soon"), None);
+        let other = redis::make_extension_error("OOM".to_owned(), Some("5".to_owned()));
+        assert_eq!(refused_at(&other), None);
+    }
 }

@@ -17,7 +17,7 @@ use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, Pipeline, RedisResult, V
 use tokio::time::timeout_at;
 
 use crate::config::RedisConfig;
-use crate::error::{ConfigError, LinkError, is_denied, is_no_script, is_read_only};
+use crate::error::{ConfigError, LinkError, is_denied, is_no_script, is_read_only, refused_at};
 use crate::limits::{CHECKOUT_RETRY_MAX, KEEPALIVE};
 use crate::script;
 use crate::store_clock::StoreClock;
@@ -123,6 +123,28 @@ impl Link {
         let deadline = Instant::now() + self.timeout;
         let mut connection = self.checkout(deadline).await?;
         let outcome = self.pipeline(&mut connection, pipe, deadline).await;
+        self.give_back(connection, &outcome);
+        outcome
+    }
+
+    /// Runs steps that the store refuses once this has given them up, so that one that was stalled does
+    /// not act after a newer one. They are made for their deadline in the store's time (us).
+    pub(crate) async fn run_in_time(
+        &self,
+        steps: impl FnOnce(u64) -> Pipeline,
+    ) -> Result<Answers, LinkError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut connection = self.checkout(deadline).await?;
+        // Only now: a connection in the making asks for the time of the store that it leads to.
+        let mut pipe = steps(self.clock.at(deadline));
+        let sent = Instant::now();
+        let outcome = self.pipeline(&mut connection, &mut pipe, deadline).await;
+        for answer in outcome.iter().flatten() {
+            // Refused and yet answered in time: then it is the estimate that was wrong.
+            if let Some(now_us) = answer.as_ref().err().and_then(refused_at) {
+                self.clock.observe(sent, Instant::now(), now_us);
+            }
+        }
         self.give_back(connection, &outcome);
         outcome
     }

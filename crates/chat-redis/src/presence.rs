@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use chat_core::{
     Change, Departure, Ended, InstanceId, Kept, Lease, OccupantPage, Presence, PresenceError,
-    Reach, RoomId, Said, Shift, Standing, Swept, Topic, UserId,
+    Reach, RoomId, Said, Shift, Standing, Swept, UserId,
 };
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, Pipeline, from_redis_value};
+use redis::{Cmd, FromRedisValue, from_redis_value};
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
 use crate::error::LinkError;
 use crate::keys::instance_of;
-use crate::limits::{NODES_MAX, PIPELINE_CHUNK, PRESENCE_TTL, ROOM_LOCKS, SCAN_PAGE};
+use crate::limits::{NODES_MAX, PIPELINE_CHUNK, ROOM_LOCKS, SCAN_PAGE};
 use crate::pubsub::RedisPubSub;
 use crate::script;
 use crate::shared::Shared;
@@ -34,10 +34,12 @@ mod lease;
 mod node;
 mod people;
 mod ring;
+mod steps;
 mod sweep;
 
 use node::Node;
 use people::page;
+use steps::change;
 use sweep::{Sweep, handed_back};
 
 type Result<T, E = PresenceError> = std::result::Result<T, E>;
@@ -91,36 +93,6 @@ impl RedisPresence {
             .await
             .map_err(|_| PresenceError::Unavailable("earlier steps are not done".to_owned()))
     }
-
-    async fn count_in(&self, name: &str, room: &RoomId, user: &UserId) -> Result<Change> {
-        let shared = &self.shared;
-        let keys = shared.keys.presence(room, name);
-        let mut call = script::JOIN.call(&[keys.occ, keys.users, keys.more]);
-        call.arg(user.as_str())
-            .arg(millis(PRESENCE_TTL))
-            .arg(shared.keys.channel(&Topic::Room(room.clone())));
-        for piece in arrival::pieces(shared.instance, room, user, true) {
-            call.arg(piece);
-        }
-        let mut pipe = Pipeline::with_capacity(3);
-        // Also for a room that was entered before: Redis may have been emptied meanwhile, and until
-        // the next renewal finds out, whoever comes under this name must be found by its sweepers.
-        self.enter_node(&mut pipe, name);
-        pipe.cmd("SADD")
-            .arg(shared.keys.node_rooms(name))
-            .arg(room.as_str());
-        pipe.add_command(call);
-        let answers = shared.others.run(&mut pipe).await;
-        let mut last = Err(unexpected());
-        for answer in answers.map_err(|error| unavailable(&error))? {
-            // Without its intent a count could outlive its node: then the engine mends it.
-            last = Ok(answer.map_err(|error| PresenceError::Unavailable(error.to_string()))?);
-        }
-        self.node.lock().add_room(name, room);
-        let (edge, count, at_ms): (u64, u64, u64) =
-            from_redis_value(last?).map_err(|_| unexpected())?;
-        Ok(change(edge, count, at_ms))
-    }
 }
 
 #[async_trait]
@@ -138,15 +110,15 @@ impl Presence for RedisPresence {
     async fn leave(&self, room: &RoomId, user: &UserId) -> Result<Change> {
         let _turn = self.turn(room).await?;
         let name = self.name().await?;
-        let call = count_out_call(&self.shared, &name, room, std::slice::from_ref(user));
-        let (left, at_ms, edge, count): (u64, u64, u64, u64) = self.ask(call).await?;
+        let out = self
+            .count_out(&name, room, std::slice::from_ref(user))
+            .await?;
+        let [left, at_ms, edge, count] = out[..] else {
+            return Err(unexpected());
+        };
         if left == 0 {
             self.node.lock().remove_room(&name, room);
-            let mut remove = redis::cmd("SREM");
-            remove
-                .arg(self.shared.keys.node_rooms(&name))
-                .arg(room.as_str());
-            if let Err(error) = self.shared.others.run_one(remove).await {
+            if let Err(error) = self.clear_room(&name, room.as_str()).await {
                 // Harmless: whoever sweeps this generation finds nobody there.
                 tracing::debug!(node = %name, %room, %error, "an empty room stays entered");
             }
@@ -157,9 +129,12 @@ impl Presence for RedisPresence {
     async fn fade(&self, room: &RoomId, user: &UserId) -> Result<()> {
         let _turn = self.turn(room).await?;
         let name = self.name().await?;
-        let mut call = script::FADE.call(&[self.shared.keys.presence(room, &name).occ]);
-        call.arg(user.as_str());
-        self.ask::<u64>(call).await.map(|_| ())
+        let call = |deadline| {
+            let mut call = script::FADE.call(&[self.shared.keys.presence(room, &name).occ]);
+            call.arg(deadline).arg(user.as_str());
+            call
+        };
+        self.step::<u64>(call).await.map(drop)
     }
 
     async fn occupants(
@@ -336,30 +311,8 @@ impl Presence for RedisPresence {
         shorten
             .arg(self.shared.keys.lease(&name))
             .arg(millis(self.shared.config.leave_grace));
-        self.ask::<u64>(shorten).await.map(|_| ())
-    }
-}
-
-/// Counts users out of a room for the node of this name.
-fn count_out_call(shared: &Shared, name: &str, room: &RoomId, users: &[UserId]) -> Cmd {
-    let keys = shared.keys.presence(room, name);
-    let mut call = script::LEAVE.call(&[keys.occ, keys.users, keys.more]);
-    call.arg(shared.keys.channel(&Topic::Room(room.clone())));
-    for user in users {
-        call.arg(user.as_str());
-        for piece in arrival::pieces(shared.instance, room, user, false) {
-            call.arg(piece);
-        }
-    }
-    call
-}
-
-fn change(edge: u64, count: u64, at_ms: u64) -> Change {
-    Change {
-        edge: edge == 1,
-        count,
-        at_ms,
-        announced: true,
+        let shortened = self.shared.signs.run_one(shorten).await;
+        shortened.map(drop).map_err(|error| unavailable(&error))
     }
 }
 

@@ -40,9 +40,10 @@ scripts! {
     PAGE = "overlay.lua" "page.lua";
     UNREAD = "overlay.lua" "unread.lua";
     SET_EPOCH = "set_epoch.lua";
-    JOIN = "join.lua";
-    LEAVE = "leave.lua";
-    FADE = "fade.lua";
+    JOIN = "in_time.lua" "join.lua";
+    LEAVE = "in_time.lua" "leave.lua";
+    FADE = "in_time.lua" "fade.lua";
+    TAKE_OFF = "in_time.lua" "take_off.lua";
     KEEP = "keep.lua";
     OCCUPANTS = "occupants.lua";
     ACCESS = "people.lua" "access.lua";
@@ -59,7 +60,7 @@ scripts! {
     MARK = "mark.lua";
     MARKERS = "markers.lua";
     NEWEST = "newest.lua";
-    SAY = "say.lua";
+    SAY = "in_time.lua" "say.lua";
     ARRIVE = "arrive.lua";
     LEASE = "lease.lua";
     REVOKE = "revoke.lua";

@@ -11,6 +11,7 @@ use chat_core::{
 };
 use redis::{Cmd, Pipeline, Value, from_redis_value};
 
+use super::steps::take_off_call;
 use super::{RedisPresence, Result, devices, millis, unavailable, unexpected};
 use crate::limits::{PIPELINE_CHUNK, SCAN_PAGE, USERS_TTL};
 use crate::script;
@@ -25,16 +26,19 @@ impl RedisPresence {
             .filter(|one| comes(one))
             .map(|one| one.user.as_str())
             .collect();
-        let mut pipe = Pipeline::with_capacity(said.len() + 2);
-        if !coming.is_empty() {
-            self.enter_node(&mut pipe, name);
-            pipe.cmd("SADD").arg(keys.node_users(name)).arg(&coming);
-        }
-        let intents = pipe.len();
-        for one in said {
-            pipe.add_command(self.say_call(name, &one.user, &one.devices));
-        }
-        let answers = self.answers(&mut pipe).await?;
+        let steps = |deadline_us| {
+            let mut pipe = Pipeline::with_capacity(said.len() + 2);
+            if !coming.is_empty() {
+                self.enter_node(&mut pipe, name);
+                pipe.cmd("SADD").arg(keys.node_users(name)).arg(&coming);
+            }
+            for one in said {
+                pipe.add_command(self.say_call(name, &one.user, &one.devices, deadline_us));
+            }
+            pipe
+        };
+        let answers = self.steps(steps).await?;
+        let intents = answers.len() - said.len();
         let shifts = answers.into_iter().skip(intents).zip(said);
         let shifts = shifts
             .map(|(answer, one)| shift(answer, &one.devices))
@@ -56,9 +60,10 @@ impl RedisPresence {
         Ok(shifts)
     }
 
-    fn say_call(&self, name: &str, user: &UserId, said: &[Device]) -> Cmd {
+    fn say_call(&self, name: &str, user: &UserId, said: &[Device], deadline_us: u64) -> Cmd {
         let mut call = script::SAY.call(&[self.shared.keys.user_presence(user)]);
-        call.arg(name)
+        call.arg(deadline_us)
+            .arg(name)
             .arg(devices::encode(said))
             .arg(millis(USERS_TTL));
         call
@@ -78,20 +83,32 @@ impl RedisPresence {
             return Ok(());
         }
         let keys = &self.shared.keys;
-        let names = |users: &[&UserId]| -> Vec<String> {
-            users.iter().map(|user| user.as_str().to_owned()).collect()
-        };
-        let mut pipe = Pipeline::with_capacity(gone.len() + 2);
-        if !gone.is_empty() {
-            pipe.cmd("ZREM").arg(keys.online()).arg(names(gone));
-            for user in gone {
-                pipe.cmd("EXISTS").arg(keys.user_presence(user));
+        let steps = |deadline_us| {
+            let mut pipe = Pipeline::with_capacity(gone.len() + 2);
+            if !gone.is_empty() {
+                let gone_names = names(gone);
+                pipe.add_command(take_off_call(
+                    "ZREM",
+                    &keys.online(),
+                    &gone_names,
+                    deadline_us,
+                ));
+                for user in gone {
+                    pipe.cmd("EXISTS").arg(keys.user_presence(user));
+                }
             }
-        }
-        if let Some(name) = name {
-            pipe.cmd("SREM").arg(keys.node_users(name)).arg(names(off));
-        }
-        let answers = self.answers(&mut pipe).await?;
+            if let Some(name) = name {
+                let off = names(off);
+                pipe.add_command(take_off_call(
+                    "SREM",
+                    &keys.node_users(name),
+                    &off,
+                    deadline_us,
+                ));
+            }
+            pipe
+        };
+        let answers = self.steps(steps).await?;
         let back = gone.iter().zip(answers.iter().skip(1));
         let back = back.filter(|(_, exists)| **exists == Value::Int(1));
         let back: Vec<_> = back.map(|(user, _)| user.as_str()).collect();
@@ -242,6 +259,10 @@ impl RedisPresence {
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
         answers.map_err(|error| PresenceError::Unavailable(error.to_string()))
     }
+}
+
+fn names<'a>(users: &[&'a UserId]) -> Vec<&'a str> {
+    users.iter().map(|user| user.as_str()).collect()
 }
 
 /// What a say script answered: what was changed by a node that now says this.

@@ -5,9 +5,9 @@
 //! found again, because a node leaves `nodes` only when it has nothing left.
 
 use chat_core::{Change, Departure, Ended, RoomId, Swept, UserId};
-use redis::{Pipeline, Value, from_redis_value};
+use redis::{Pipeline, Value};
 
-use super::{RedisPresence, Result, count_out_call, unavailable, unexpected};
+use super::{RedisPresence, Result, unavailable, unexpected};
 use crate::limits::{NODES_MAX, SCAN_PAGE, SWEEP_NODES_MAX, SWEEP_PEOPLE_MAX, SWEEP_ROOMS_MAX};
 
 /// What one sweep has done so far.
@@ -42,6 +42,7 @@ pub(super) fn handed_back<T>(done: Result<bool>, news: Vec<T>) -> Result<Swept<T
 impl RedisPresence {
     /// Names of nodes whose lease has ended.
     pub(super) async fn dead_nodes(&self) -> Result<Vec<String>> {
+        // Among all: behind many that live one would not be seen.
         let leases = self.leases(NODES_MAX).await?.into_iter();
         let dead = leases.filter(|(_, lease)| *lease == Some(false));
         let dead = dead.map(|(name, _)| name);
@@ -97,9 +98,7 @@ impl RedisPresence {
                 {
                     return Ok(false);
                 }
-                let mut remove = redis::cmd("SREM");
-                remove.arg(keys.node_rooms(name)).arg(&entered);
-                let _removed: u64 = self.ask(remove).await?;
+                self.clear_room(name, &entered).await?;
                 sweep.rooms += 1;
             }
         }
@@ -156,7 +155,7 @@ impl RedisPresence {
             if !users.is_empty() {
                 found_any = true;
                 sweep.counted += users.len();
-                if self.count_out(name, room, &users, sweep).await? == 0 {
+                if self.sweep_out(name, room, &users, sweep).await? == 0 {
                     return Ok(true);
                 }
             }
@@ -171,17 +170,14 @@ impl RedisPresence {
     }
 
     /// Answers how many the node still has in the room.
-    async fn count_out(
+    async fn sweep_out(
         &self,
         name: &str,
         room: &RoomId,
         users: &[UserId],
         sweep: &mut Sweep,
     ) -> Result<u64> {
-        let call = count_out_call(&self.shared, name, room, users);
-        let answer = self.shared.others.run_one(call).await;
-        let answer = answer.map_err(|error| unavailable(&error))?;
-        let numbers: Vec<u64> = from_redis_value(answer).map_err(|_| unexpected())?;
+        let numbers = self.count_out(name, room, users).await?;
         let [left, at_ms, changes @ ..] = numbers.as_slice() else {
             return Err(unexpected());
         };

@@ -1,6 +1,7 @@
 //! What is promised while connections, servers and nodes fail.
 
 mod directory;
+mod late;
 mod link;
 mod people;
 mod presence;

@@ -162,6 +162,24 @@ async fn a_sweep_hands_back_in_bounded_pieces_though_nobody_has_left() {
 }
 
 #[tokio::test]
+async fn a_dead_node_is_found_behind_more_living_ones_than_one_sweep_looks_at() {
+    let server = Server::start().await;
+    let (dead, alive) = (node(&server.url()).await, node(&server.url()).await);
+    let crowd = "for n = 1, 150 do
+             redis.call('ZADD', 'chat:nodes', 0, '!' .. n)
+             redis.call('SET', 'chat:node:!' .. n, 1)
+         end
+         return 1";
+    server.run(&["EVAL", crowd, "0"]);
+    dead.presence
+        .join(&room("r"), &user("alice"))
+        .await
+        .unwrap();
+    past_ttl(&[&alive]).await;
+    assert_eq!(alive.presence.sweep().await.unwrap().news.len(), 1);
+}
+
+#[tokio::test]
 async fn a_sweeper_that_dies_is_replaced_and_nobody_is_told_twice() {
     let server = Server::start().await;
     let dead = node(&server.url()).await;
