@@ -3,7 +3,8 @@
 //! The directory is changed first, in a step that checks the actor's role; then the room's log says
 //! so, which is what nodes and clients follow. A log that is away is tried again for as long as this
 //! node lives. If it dies in between, whoever was added or removed finds out by the version of his
-//! memberships, and everybody else the next time that he joins.
+//! memberships, and everybody else the next time that he joins. So do those whom an edit names whose
+//! answer was lost, which nobody can log; they are told to look at once.
 
 mod wanted;
 
@@ -36,6 +37,10 @@ use wanted::{check_bytes, check_size, check_users, once_each};
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts to log a change.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How long after an edit was given up it may still be carried out: no store gives a step more than
+/// 10 s, counted from its beginning.
+const EDIT_ENDS: Duration = Duration::from_secs(12);
 
 /// A change that the directory has made.
 struct Made {
@@ -122,7 +127,7 @@ impl Inner {
         check_bytes("topic", edit.topic.as_deref(), TOPIC_BYTES_MAX)?;
         let slow_mode_s = edit.slow_mode_s.unwrap_or(0) as usize;
         check_size("slow_mode_s", slow_mode_s, SLOW_MODE_S_MAX as usize)?;
-        self.edit_room(connection, id, room, Action::Update, edit)
+        self.edit_room(connection, id, room, Action::Update, Vec::new(), edit)
             .await
     }
 
@@ -137,6 +142,7 @@ impl Inner {
     ) -> Result<Option<Answer>, ServiceError> {
         check_users("users", &users)?;
         let users = once_each(users);
+        let named = users.clone();
         let edit = match role {
             Some(role) => RoomEdit {
                 add: users
@@ -150,7 +156,7 @@ impl Inner {
                 ..RoomEdit::default()
             },
         };
-        self.edit_room(connection, id, room, Action::Invite, edit)
+        self.edit_room(connection, id, room, Action::Invite, named, edit)
             .await
     }
 
@@ -171,10 +177,11 @@ impl Inner {
             Action::Remove
         };
         let edit = RoomEdit {
-            remove: users,
+            remove: users.clone(),
             ..RoomEdit::default()
         };
-        self.edit_room(connection, id, room, action, edit).await
+        self.edit_room(connection, id, room, action, users, edit)
+            .await
     }
 
     async fn edit_room(
@@ -183,6 +190,7 @@ impl Inner {
         id: Option<u64>,
         room: &RoomId,
         action: Action,
+        named: Vec<UserId>,
         edit: RoomEdit,
     ) -> Result<Option<Answer>, ServiceError> {
         let access = self.permit(connection, room, action).await?;
@@ -192,14 +200,24 @@ impl Inner {
         };
         let user = &connection.user;
         let authority = permission::authority(action, user, connection.identity().admin);
-        let edited = self.directory.edit(room, &authority, edit).await;
-        let edited = edited.map_err(|error| self.refused(room, error))?;
+        let edited = match self.directory.edit(room, &authority, edit).await {
+            Ok(edited) => edited,
+            Err(error) => {
+                if matches!(error, DirectoryError::Unavailable(_)) {
+                    self.doubt_edit(room, named, place);
+                }
+                return Err(self.refused(room, error));
+            }
+        };
         let role = role_after(user, access.role, &edited.change);
         let answer = Answer::Room(Box::new(Access {
             room: edited.room,
             role,
         }));
         if edited.change.is_empty() {
+            // It may have been made by an attempt whose answer was lost, and which told nobody.
+            self.known.forget(room);
+            self.tell_members(room, named.iter());
             return Ok(Some(answer));
         }
         self.known.forget(room);
@@ -217,6 +235,25 @@ impl Inner {
         let tell = move || pending.0.answer(id, Ok(answer));
         self.log_change(made, place, tell).await;
         Ok(None)
+    }
+
+    /// An edit may have been made, or may yet be, and no entry will say so: those whom it names look
+    /// for themselves, now and when it can happen no more.
+    fn doubt_edit(
+        self: &Arc<Self>,
+        room: &RoomId,
+        named: Vec<UserId>,
+        place: OwnedSemaphorePermit,
+    ) {
+        let (inner, room) = (Arc::clone(self), room.clone());
+        self.spawn(async move {
+            let _place = place;
+            for wait in [Duration::ZERO, EDIT_ENDS] {
+                tokio::time::sleep(wait).await;
+                inner.known.forget(&room);
+                inner.tell_members(&room, named.iter());
+            }
+        });
     }
 
     /// Logs a change that the directory has made, behind what this connection did before. `done` is

@@ -1,11 +1,13 @@
 //! What the engine asks the directory about a room, and when.
 
 use super::*;
-use crate::directory::DirectoryError;
+use crate::directory::{DirectoryError, Edited};
 use crate::entry::EntryBody;
+use crate::envelope::{self, Envelope};
 use crate::error::ServiceError;
 use crate::ids::MessageId;
 use crate::room::{Member, Role, RoomChange};
+use crate::signal::Signal;
 
 /// What the directory answers, one after the other, and the last one ever after.
 type Roles = Arc<Mutex<Vec<Option<Role>>>>;
@@ -282,5 +284,76 @@ async fn a_full_room_is_refused_and_not_said_to_be_away() {
         assert!(!error.is_retryable(), "{error}");
         let (size, limit) = (3, 2);
         assert_eq!(error, ServiceError::TooLarge { field, size, limit });
+    }
+}
+
+/// How often bob was told to look what he is in a room.
+fn told_bob(wire: &Wire) -> usize {
+    let bob = Topic::User(user("bob"));
+    let wire = wire.lock();
+    let told = wire.iter().filter(|one| one.topic == bob);
+    let signals = told.filter_map(|one| envelope::decode(&one.topic, &one.envelope).ok());
+    let is_membership = |one: &Envelope| {
+        let Envelope::Signal { signal, .. } = one else {
+            return false;
+        };
+        matches!(signal, Signal::Membership(_))
+    };
+    signals.filter(is_membership).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_an_edit_names_looks_for_himself_where_its_answer_was_lost() {
+    let users = || vec![user("bob")];
+    let remove = Command::RemoveMembers {
+        room: room(),
+        users: users(),
+    };
+    let add = Command::AddMembers {
+        room: room(),
+        users: users(),
+        role: None,
+    };
+    for command in [remove, add] {
+        let roles = Arc::new(Mutex::new(vec![Some(Role::Member)]));
+        let mut directory = private_directory(&roles, &Arc::default());
+        // The first attempt was made, and its answer lost: the second finds nothing to do.
+        let mut attempts = 0;
+        directory.expect_edit().returning(move |room, _, _| {
+            attempts += 1;
+            if attempts == 1 {
+                return Err(DirectoryError::Unavailable("lost".to_owned()));
+            }
+            Ok(Edited {
+                room: Room {
+                    id: room.clone(),
+                    kind: RoomKind::Private,
+                    name: None,
+                    topic: None,
+                    slow_mode_s: 0,
+                    created_at_ms: 1,
+                    version: 2,
+                    member_count: 1,
+                },
+                change: RoomChange::default(),
+            })
+        });
+        directory
+            .expect_roles()
+            .returning(|_, users| Ok(vec![Some(Role::Member); users.len()]));
+        let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
+        let (presence, limits) = (mock_presence(&counts), Limits::default());
+        let node = Node::start_with(&wire, mock_log(&log), presence, directory, limits);
+        let mut alice = node.connect("alice").await;
+        let lost = refusal(&mut alice, command.clone()).await;
+        assert!(lost.is_retryable(), "{lost}");
+        settle().await;
+        assert_eq!(told_bob(&wire), 1);
+        // What was on its way may have happened only now.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(told_bob(&wire), 2);
+        alice.command(command).await;
+        settle().await;
+        assert_eq!(told_bob(&wire), 3);
     }
 }
