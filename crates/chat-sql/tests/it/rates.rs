@@ -87,7 +87,7 @@ async fn median<F: Future<Output = ()>>(name: &str, mut act: impl FnMut() -> F) 
 fn fill(room: &RoomId, count: u64, numbers: &str) -> String {
     format!(
         "INSERT INTO messages (room, seq, entry, author, text, sent_ms)
-         SELECT '{room}', n, n * 7919, 'user-' || (n % 50), '{}', 1700000000000 + n
+         SELECT '{room}', n, CAST(n AS bigint) * 7919, 'user-' || (n % 50), '{}', 1700000000000 + n
          FROM ({numbers}) AS numbers;
          INSERT INTO logs (room, epoch, seq, id, at_ms, epoch_start, used_ms)
          VALUES ('{room}', 1, {count}, {count}, 1700000000000, 1, 1700000000000)",
