@@ -4,15 +4,15 @@
  * Tests find their way by `data-testid`:
  * - `app` (`data-state`: idle, connecting, online, degraded, reconnecting, closed), `connection`,
  *   `connection-text`, `connection-countdown`, `retry-now`, `notices`, `notice`, `notice-action`, `notice-dismiss`
- * - `my-name`, `change-name`; `dialog`, `dialog-input`, `dialog-error`, `dialog-ok`, `dialog-cancel`
- * - `room-list`, `room` (`data-room`), `room-link`, `unseen`, `leave-room`, `add-room`, `room-name`, `show-rooms`
+ * - `my-name`, `my-status`, `change-name`; `dialog`, `dialog-input`, `dialog-error`, `dialog-ok`, `dialog-cancel`
+ * - `room-list`, `room` (`data-room`), `room-link`, `unread`, `mentions`, `leave-room`, `add-room`, `room-name`, `show-rooms`
  * - `messages`, `message` (`data-id`, `data-seq`, `data-from`), `author`, `text`, `edited`, `day`,
  *   `scroller`, `load-older`, `jump`, `empty`
  * - in a message (hover or focus it first): `tools`, `react`, `pick` (`data-emoji`), `reaction` (`data-emoji`, `aria-pressed`),
  *   `reaction-count`, `edit`, `edit-text`, `edit-save`, `edit-cancel`, `delete`
  * - `pending` (`data-key`, `data-status`: waiting, failed), `pending-text`, `pending-retry`, `pending-discard`
  * - `composer`, `text` (the text area), `send`, `length`, `typing`
- * - `people`, `person` (`data-user`), `people-count`, `people-more`, `show-people`
+ * - `people`, `person` (`data-user`), in it `status` (`data-status`), `person-status`; `people-count`, `people-more`, `show-people`
  */
 
 import { ChatClient, isName, NAME_RULE } from "../client/index.js";
@@ -25,6 +25,7 @@ import { closePanels, panels } from "./panels.js";
 import { drawPending } from "./pending.js";
 import { drawPeople, drawTyping } from "./people.js";
 import { FIRST_ROOM, RoomList } from "./rooms.js";
+import { ownStatus, Standings } from "./standings.js";
 import { dismiss, inWords, notice, showConnection } from "./status.js";
 
 /** @typedef {import("./rooms.js").OpenRoom} OpenRoom */
@@ -37,6 +38,7 @@ class App {
   #token;
   #client;
   #rooms;
+  #standings;
   #messages;
   #composer;
 
@@ -51,6 +53,7 @@ class App {
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const client = (this.#client = new ChatClient({ url: url.href, user: me, token }));
     this.#rooms = new RoomList(client, { onPending: (room) => this.#drawPending(room), onLeave: (id) => this.#left(id) });
+    this.#standings = new Standings(client);
     const mine = { ...actions(client, me), finished: () => this.#composer.focus() };
     this.#messages = new MessageList(mine, (room, before) => older(client, room, before));
     this.#composer = new Composer(client, {
@@ -65,6 +68,7 @@ class App {
   start() {
     showMe(this.#me, () => this.#becomeAnother());
     showConnection(this.#client);
+    ownStatus(this.#client);
     this.#rooms.openRemembered();
     this.#show(roomInAddress(this.#rooms));
     this.#client.connect();
@@ -81,16 +85,21 @@ class App {
     client.on("joined", ({ room: id, result }) => {
       const room = this.#rooms.find(id);
       if (!room) return;
-      room.read = result.read_seq ?? 0;
-      this.#count(room, result.unread ?? room.unseen);
+      room.told = result.read_seq ?? 0;
+      room.unread.joined(result);
       this.#draw(room, room.state.applyJoined(result));
+      this.#counted(room);
+      void this.#askHowTheyAre(room);
     });
     client.on("event", (event) => {
+      const { shown } = this.#rooms;
+      if (this.#standings.apply(event) && shown) drawPeople(shown.state, this.#standings, this.#me);
       const room = this.#rooms.find(event.room);
       if (!room) return;
-      if (event.event === "message_added") this.#heard(room, event.message);
-      if (event.event === "unread_count") this.#count(room, event.unread);
+      if (event.event === "message_added" && event.message.from === this.#me) room.pending.seen(event.message);
+      const isCounted = room.unread.follow(event, room.state.message(event.message_id), this.#me);
       this.#draw(room, room.state.apply(event, Date.now()));
+      if (isCounted) this.#counted(room);
     });
     client.on("problem", ({ error, room }) => this.#failed(error, room));
     client.on("state", ({ state, error }) => {
@@ -146,7 +155,7 @@ class App {
     composer.text = room.draft;
     this.#messages.show(room.state);
     this.#drawPending(room);
-    drawPeople(room.state, this.#me);
+    drawPeople(room.state, this.#standings, this.#me);
     drawTyping(room.state, this.#me);
     rooms.draw();
     this.#drawTitle();
@@ -164,22 +173,15 @@ class App {
     this.#show(next);
   }
 
-  /**
-   * @param {OpenRoom} room
-   * @param {import("../client/types.js").Message} message
-   */
-  #heard(room, message) {
-    if (message.from === this.#me) return room.pending.seen(message);
-    this.#count(room, room.unseen + 1);
+  /** @param {OpenRoom} room */
+  async #askHowTheyAre(room) {
+    const isKnown = await this.#standings.ask(room.state.occupants);
+    if (isKnown && room === this.#rooms.shown) drawPeople(room.state, this.#standings, this.#me);
   }
 
-  /**
-   * @param {OpenRoom} room
-   * @param {number} unseen
-   */
-  #count(room, unseen) {
+  /** @param {OpenRoom} room */
+  #counted(room) {
     if (room === this.#rooms.shown && !document.hidden) return this.#rooms.see(room);
-    room.unseen = unseen;
     this.#rooms.draw();
     this.#drawTitle();
   }
@@ -204,7 +206,7 @@ class App {
       this.#messages.apply(change);
       this.#drawPending(room);
     }
-    if (change.occupants) drawPeople(room.state, this.#me);
+    if (change.occupants) drawPeople(room.state, this.#standings, this.#me);
     if (change.typing) drawTyping(room.state, this.#me);
   }
 
@@ -221,8 +223,8 @@ class App {
   }
 
   #drawTitle() {
-    const { unseen, shown } = this.#rooms;
-    document.title = `${unseen > 0 ? `(${unseen}) ` : ""}#${shown?.id ?? ""} · Chat`;
+    const { unread, shown } = this.#rooms;
+    document.title = `${unread > 0 ? `(${unread}) ` : ""}#${shown?.id ?? ""} · Chat`;
   }
 }
 

@@ -1,21 +1,33 @@
 /** Who is in the room that is shown, and who types there. */
 
 import { avatar, byId, el } from "./dom.js";
+import { statusDot, statusWords } from "./standings.js";
 
 /**
  * @param {import("../client/room-state.js").RoomState} state
+ * @param {import("./standings.js").Standings} standings
  * @param {string} me
  */
-export function drawPeople(state, me) {
+export function drawPeople(state, standings, me) {
   const names = [...state.occupants].sort((a, b) => Number(b === me) - Number(a === me));
-  const items = names.map((name) =>
-    el("li", { testid: "person", "data-user": name }, avatar(name), el("span", { class: "person-name" }, name), name === me && el("small", {}, "you")),
-  );
+  const items = names.map((name) => drawPerson(name, standings.of(name), name === me));
   const more = state.occupantCount - names.length;
   if (more > 0) items.push(el("li", { class: "more", testid: "people-more" }, names.length > 0 ? `and ${more} more` : `${more} people`));
   byId("people-list").replaceChildren(...items);
   byId("people-count").textContent = String(state.occupantCount);
   byId("people-badge").textContent = String(state.occupantCount);
+}
+
+/**
+ * @param {string} name
+ * @param {import("./standings.js").Standing} standing
+ * @param {boolean} isMe
+ */
+function drawPerson(name, standing, isMe) {
+  const words = statusWords(standing);
+  const face = el("span", { class: "face" }, avatar(name), statusDot(standing));
+  const said = words !== "" && el("small", { class: "person-status", testid: "person-status", title: words }, words);
+  return el("li", { testid: "person", "data-user": name }, face, el("span", { class: "person-name" }, name), isMe && el("small", {}, "you"), said);
 }
 
 /**

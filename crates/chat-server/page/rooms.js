@@ -5,6 +5,7 @@ import { ask } from "./dialogs.js";
 import { byId, el, icon } from "./dom.js";
 import { PendingList } from "./pending.js";
 import { recall, remember } from "./storage.js";
+import { Unread } from "./unread.js";
 
 const KEY = "chat.rooms";
 export const FIRST_ROOM = "general";
@@ -18,8 +19,8 @@ const READ_AFTER_MS = 1_000;
  * @property {string} id
  * @property {RoomState} state
  * @property {PendingList} pending
- * @property {number} unseen messages by others that were not read, on any of the user's devices
- * @property {number} read the seq up to which the server was told that the user has read
+ * @property {Unread} unread what was not read, on any of the user's devices
+ * @property {number} told the seq up to which the server knows that the user has read
  * @property {boolean} isReading it will be told in a moment
  * @property {string} draft
  */
@@ -53,8 +54,8 @@ export class RoomList {
     return [...this.#rooms.values()];
   }
 
-  get unseen() {
-    return this.all().reduce((sum, room) => sum + room.unseen, 0);
+  get unread() {
+    return this.all().reduce((sum, room) => sum + room.unread.unread, 0);
   }
 
   /** The rooms of the last time, or `general`. */
@@ -70,7 +71,7 @@ export class RoomList {
   open(id) {
     let room = this.#rooms.get(id);
     if (!room) {
-      const created = { id, state: new RoomState(id), unseen: 0, read: 0, isReading: false, draft: "", pending: new PendingList(this.#client, id, () => this.#onPending(created)) };
+      const created = { id, state: new RoomState(id), unread: new Unread(), told: 0, isReading: false, draft: "", pending: new PendingList(this.#client, id, () => this.#onPending(created)) };
       room = created;
       this.#rooms.set(id, room);
       // A refusal comes as a `problem` as well, which names the room.
@@ -86,16 +87,16 @@ export class RoomList {
    * @param {OpenRoom} room
    */
   see(room) {
-    room.unseen = 0;
+    room.unread.readUpTo(room.state.messages.at(-1)?.seq ?? 0);
     if (room.isReading) return;
     room.isReading = true;
     setTimeout(() => {
       room.isReading = false;
       const seq = room.state.messages.at(-1)?.seq ?? 0;
-      if (seq <= room.read || room !== this.shown || document.hidden) return;
-      room.read = seq;
+      if (seq <= room.told || room !== this.shown || document.hidden) return;
+      room.told = seq;
       // Whoever sees more says it again.
-      this.#client.read(room.id, seq).catch(() => (room.read = 0));
+      this.#client.read(room.id, seq).catch(() => (room.told = 0));
     }, READ_AFTER_MS);
   }
 
@@ -114,8 +115,8 @@ export class RoomList {
   /** @param {OpenRoom} room */
   #drawRoom(room) {
     const isShown = room === this.shown;
-    const badge = room.unseen > 0 && el("span", { class: "badge", testid: "unseen", "aria-label": `${room.unseen} new` }, room.unseen > 99 ? "99+" : String(room.unseen));
-    const link = el("a", { href: `#${encodeURIComponent(room.id)}`, "aria-current": isShown && "page", testid: "room-link" }, el("span", { class: "room-title" }, room.id), badge);
+    const badges = el("span", { class: "badges" }, ...drawBadges(room.unread));
+    const link = el("a", { href: `#${encodeURIComponent(room.id)}`, "aria-current": isShown && "page", testid: "room-link" }, el("span", { class: "room-title" }, room.id), badges);
     const leave = el("button", { class: "icon leave", testid: "leave-room", "aria-label": `Leave ${room.id}`, title: `Leave ${room.id}`, onclick: () => this.close(room.id) }, icon("close"));
     return el("li", { class: isShown ? "shown" : "", testid: "room", "data-room": room.id }, link, this.#rooms.size > 1 && leave);
   }
@@ -139,6 +140,19 @@ export class RoomList {
     });
     if (answer !== null) location.hash = `#${encodeURIComponent(answer)}`;
   }
+}
+
+/**
+ * How much is unread, and apart how much of it mentions the user.
+ *
+ * @param {Unread} unread
+ */
+function drawBadges({ unread, mentions }) {
+  const short = (/** @type {number} */ count) => (count > 99 ? "99+" : String(count));
+  return [
+    mentions > 0 && el("span", { class: "badge mentions", testid: "mentions", role: "img", "aria-label": `${mentions} that mention you` }, `@${short(mentions)}`),
+    unread > 0 && el("span", { class: "badge", testid: "unread", role: "img", "aria-label": `${unread} unread` }, short(unread)),
+  ];
 }
 
 /** @returns {string[]} */

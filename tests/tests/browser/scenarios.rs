@@ -201,3 +201,119 @@ async fn where_tokens_are_needed_the_page_asks_for_one_and_keeps_it() {
     assert_eq!(tab.messages(&mut browser).await, said);
     tab.assert_no_complaints(&browser);
 }
+
+/// An expression: what is in an element of a room's line in the list, or nothing.
+fn in_list(room: &str, testid: &str) -> String {
+    format!("document.querySelector('[data-room={room}] [data-testid={testid}]')?.textContent")
+}
+
+async fn go_to(tab: &Tab, browser: &mut Chromium, room: &str) {
+    let address = format!("location.hash = '#{room}'");
+    tab.look(browser, &address).await;
+    let shown =
+        format!("document.querySelector('[data-testid=room-name]').textContent === '{room}'");
+    tab.wait_until(browser, &shown).await;
+}
+
+#[tokio::test]
+async fn what_is_unread_and_mentions_somebody_is_counted_until_he_sees_it_on_any_tab() {
+    let server = ServerProcess::start(&[]);
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    let too = Tab::open(&mut browser, &server.url(), "alice").await;
+    for tab in [&alice, &too] {
+        go_to(tab, &mut browser, "side").await;
+    }
+    let bob = Tab::open(&mut browser, &server.url(), "bob").await;
+    go_to(&bob, &mut browser, "general").await;
+    for text in ["hello", "are you there, @alice?", "oops"] {
+        bob.say(&mut browser, text).await;
+    }
+    bob.wait_for_message(&mut browser, "oops").await;
+    let (unread, mentions) = (in_list("general", "unread"), in_list("general", "mentions"));
+    let counted = format!("{unread} === '3' && {mentions} === '@1'");
+    for tab in [&alice, &too] {
+        tab.wait_until(&mut browser, &counted).await;
+        tab.wait_until(&mut browser, "document.title.startsWith('(3) #side')")
+            .await;
+    }
+    alice.picture(&mut browser, "unread").await;
+
+    bob.press(&mut browser, "delete", Some("oops")).await;
+    bob.press(&mut browser, "dialog-ok", None).await;
+    let fewer = format!("{unread} === '2' && {mentions} === '@1'");
+    alice.wait_until(&mut browser, &fewer).await;
+
+    go_to(&alice, &mut browser, "general").await;
+    let nothing = format!("{unread} === undefined && {mentions} === undefined");
+    for tab in [&alice, &too] {
+        tab.wait_until(&mut browser, &nothing).await;
+    }
+    // What is seen as it comes is not unread, here nor there.
+    bob.say(&mut browser, "welcome, @alice").await;
+    alice
+        .wait_for_message(&mut browser, "welcome, @alice")
+        .await;
+    assert_eq!(alice.look(&mut browser, &nothing).await, true);
+    let one = format!("{unread} === '1' && {mentions} === '@1'");
+    too.wait_until(&mut browser, &one).await;
+    too.wait_until(&mut browser, &nothing).await;
+    for tab in [&alice, &too, &bob] {
+        tab.assert_no_complaints(&browser);
+    }
+}
+
+/// A condition: how somebody is in the list of people, for those who see colours and those who do not.
+fn stands(user: &str, status: &str, words: &str) -> String {
+    format!(
+        "(() => {{
+           const person = document.querySelector('[data-testid=person][data-user={user}]');
+           const dot = person?.querySelector('[data-testid=status]');
+           return dot?.dataset.status === '{status}'
+             && dot.getAttribute('aria-label').toLowerCase() === '{status}'
+             && (person.querySelector('[data-testid=person-status]')?.textContent ?? '') === '{words}';
+         }})()"
+    )
+}
+
+async fn choose(tab: &Tab, browser: &mut Chromium, status: &str) {
+    let choice = format!(
+        "(() => {{
+           const select = document.querySelector('[data-testid=my-status]');
+           select.value = '{status}';
+           select.dispatchEvent(new Event('change'));
+         }})()"
+    );
+    tab.look(browser, &choice).await;
+}
+
+#[tokio::test]
+async fn how_people_are_is_shown_to_those_who_are_there_and_to_those_who_come() {
+    let server = ServerProcess::start(&[]);
+    let mut browser = Chromium::start().await;
+    let alice = Tab::open(&mut browser, &server.url(), "alice").await;
+    let bob = Tab::open(&mut browser, &server.url(), "bob").await;
+    bob.wait_until(&mut browser, &stands("alice", "online", ""))
+        .await;
+    for (status, words) in [("busy", "Busy"), ("away", "Away")] {
+        choose(&alice, &mut browser, status).await;
+        for tab in [&alice, &bob] {
+            tab.wait_until(&mut browser, &stands("alice", status, words))
+                .await;
+        }
+    }
+    let carol = Tab::open(&mut browser, &server.url(), "carol").await;
+    carol
+        .wait_until(&mut browser, &stands("alice", "away", "Away"))
+        .await;
+    carol
+        .wait_until(&mut browser, &stands("bob", "online", ""))
+        .await;
+    carol.picture(&mut browser, "people").await;
+    choose(&alice, &mut browser, "online").await;
+    for tab in [&alice, &bob, &carol] {
+        tab.wait_until(&mut browser, &stands("alice", "online", ""))
+            .await;
+        tab.assert_no_complaints(&browser);
+    }
+}
