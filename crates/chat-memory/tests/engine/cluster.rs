@@ -28,6 +28,11 @@ pub(crate) struct Cluster {
     pub(crate) directory: MemoryDirectory,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) nodes: Vec<Node>,
+    broker: MemoryBroker,
+    presence: MemoryPresence,
+    limits: Limits,
+    /// Each node that ever began draws its faults from another one.
+    seed: u64,
 }
 
 impl Cluster {
@@ -43,43 +48,57 @@ impl Cluster {
         } else {
             MemoryRoomLog::new(config.clone(), Arc::clone(&clock))
         };
-        let presence = MemoryPresence::new(config.clone(), Arc::clone(&clock));
-        let directory = MemoryDirectory::new(config, Arc::clone(&clock));
-        let node = |number| {
-            let instance = InstanceId::random();
-            let link = Arc::new(FaultyPubSub::new(Arc::new(broker.node()), seed + number));
-            let log = Arc::new(FaultyRoomLog::new(
-                Arc::new(log.clone()),
-                seed + 100 + number,
-            ));
-            let own = Arc::new(FaultyDirectory::new(Arc::new(directory.clone())));
-            let service = ChatService::builder(
-                Arc::new(SlowToSubscribe {
-                    link: Arc::clone(&link),
-                    confirms_after: CONFIRMS_AFTER,
-                }),
-                Arc::new(presence.node(instance)),
-            )
-            .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
-            .directory(Arc::clone(&own) as Arc<dyn Directory>)
-            .clock(Arc::clone(&clock))
-            .limits(limits.clone().without_rates())
-            .instance(instance)
-            .build()
-            .unwrap();
-            Node {
-                link,
-                log,
-                directory: own,
-                service,
-            }
+        let mut cluster = Self {
+            log,
+            directory: MemoryDirectory::new(config.clone(), Arc::clone(&clock)),
+            clock: time,
+            nodes: Vec::new(),
+            broker,
+            presence: MemoryPresence::new(config, clock),
+            limits: limits.clone(),
+            seed,
         };
-        let nodes = (0..nodes).map(node).collect();
-        Self {
+        (0..nodes).for_each(|_| cluster.add());
+        cluster
+    }
+
+    /// One more node.
+    pub(crate) fn add(&mut self) {
+        let node = self.begin();
+        self.nodes.push(node);
+    }
+
+    /// A node dies, and another one begins in its place, which knows what the stores know.
+    pub(crate) fn restart(&mut self, number: usize) {
+        self.nodes[number] = self.begin();
+    }
+
+    fn begin(&mut self) -> Node {
+        let instance = InstanceId::random();
+        let link = FaultyPubSub::new(Arc::new(self.broker.node()), self.seed);
+        let log = FaultyRoomLog::new(Arc::new(self.log.clone()), self.seed + 100);
+        self.seed += 1;
+        let (link, log) = (Arc::new(link), Arc::new(log));
+        let directory = Arc::new(FaultyDirectory::new(Arc::new(self.directory.clone())));
+        let service = ChatService::builder(
+            Arc::new(SlowToSubscribe {
+                link: Arc::clone(&link),
+                confirms_after: CONFIRMS_AFTER,
+            }),
+            Arc::new(self.presence.node(instance)),
+        )
+        .room_log(Arc::clone(&log) as Arc<dyn RoomLog>)
+        .directory(Arc::clone(&directory) as Arc<dyn Directory>)
+        .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+        .limits(self.limits.clone().without_rates())
+        .instance(instance)
+        .build()
+        .unwrap();
+        Node {
+            link,
             log,
             directory,
-            clock: time,
-            nodes,
+            service,
         }
     }
 

@@ -10,6 +10,7 @@ use proptest::prelude::ProptestConfig;
 
 use crate::cluster::ROOM;
 
+mod histories;
 mod keys;
 mod resume;
 

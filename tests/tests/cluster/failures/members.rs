@@ -17,14 +17,14 @@ use crate::cluster::{Node, Settings, connect};
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Member {
+pub(super) struct Member {
     session: Session,
     commands: u64,
     told: VecDeque<Event>,
 }
 
 impl Member {
-    async fn on(node: &Node, user: &str) -> Self {
+    pub(super) async fn on(node: &Node, user: &str) -> Self {
         Self {
             session: connect(&node.service, user).await,
             commands: 0,
@@ -47,7 +47,7 @@ impl Member {
         answers
     }
 
-    async fn ask(&mut self, command: Command) -> Result<Answer, ServiceError> {
+    pub(super) async fn ask(&mut self, command: Command) -> Result<Answer, ServiceError> {
         self.commands += 1;
         let asked = Some(self.commands);
         self.session.command(asked, command).await;
@@ -60,7 +60,7 @@ impl Member {
     }
 
     /// What he is told up to the event that `ends` it.
-    async fn told_until(&mut self, ends: impl Fn(&Event) -> bool) -> Vec<Event> {
+    pub(super) async fn told_until(&mut self, ends: impl Fn(&Event) -> bool) -> Vec<Event> {
         let mut told = Vec::new();
         loop {
             while let Some(event) = self.told.pop_front() {
@@ -100,7 +100,7 @@ impl Member {
         self.ask(remove).await.unwrap();
     }
 
-    async fn join(&mut self, room: &RoomId) -> Result<Answer, ServiceError> {
+    pub(super) async fn join(&mut self, room: &RoomId) -> Result<Answer, ServiceError> {
         let join = Command::Join {
             room: room.clone(),
             position: None,
@@ -109,7 +109,7 @@ impl Member {
         self.ask(join).await
     }
 
-    async fn say(&mut self, room: &RoomId, text: &str) -> Result<Answer, ServiceError> {
+    pub(super) async fn say(&mut self, room: &RoomId, text: &str) -> Result<Answer, ServiceError> {
         let key = format!("{}-{}", self.session.connection(), self.commands);
         let send = SendMessage {
             room: room.clone(),
