@@ -5,7 +5,7 @@
 //!   `standing`
 //! - what nodes say to each other: [`envelope`], `signal`
 //! - the seams, each with a numbered contract: `pubsub`, `room_log`, `presence`, `directory`,
-//!   `rate_limiter`, `authenticator`, `revocations`, `clock`
+//!   `rate_limiter`, `authenticator`, `revocations`, `clock`; for moving between stores: `transfer`
 //! - what clients ask and are told: `command`, `answer`, `event`, `error`
 //! - limits and metrics: [`limits`], `metrics`; what may be shown of an address: `address`
 
@@ -32,6 +32,7 @@ mod rate_limiter;
 mod revocations;
 mod room_log;
 mod standing;
+mod transfer;
 
 mod answer;
 mod command;
@@ -96,6 +97,9 @@ pub use signal::{Arrival, Marked, Read, Seen, Signal, Typing};
 pub use standing::{Device, Said, Shift, Standing};
 pub use token_bucket::TokenBucket;
 pub use topic::{Topic, TopicError};
+pub use transfer::{
+    DirectoryTransfer, Listed, LogTransfer, MemberRecord, PersonRecord, RestoreError, RoomRecord,
+};
 
 /// Mocks of every seam, for tests of crates that use them.
 #[cfg(any(test, feature = "mocks"))]

@@ -169,6 +169,17 @@ impl Message {
         })
     }
 
+    /// The body of an entry that would add it as it stands now, but for its reactions.
+    #[must_use]
+    pub fn as_added(&self) -> EntryBody {
+        EntryBody::MessageAdded {
+            text: self.text.clone(),
+            reply_to: self.reply_to,
+            mentions: self.mentions.clone(),
+            meta: self.meta.clone(),
+        }
+    }
+
     /// Takes over what an entry changes in this message. An entry that is not newer than what
     /// the message already holds, or that concerns another one, changes nothing.
     pub fn apply(&mut self, entry: &Entry) {

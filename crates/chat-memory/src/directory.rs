@@ -18,6 +18,7 @@ use crate::config::MemoryConfig;
 use crate::limits::DIRECTORY_PAGE_MAX;
 
 mod facts;
+mod restore;
 
 use facts::Facts;
 
@@ -69,7 +70,8 @@ impl Directory for MemoryDirectory {
     }
 
     async fn edit(&self, room: &RoomId, authority: &Authority, edit: RoomEdit) -> Result<Edited> {
-        self.facts.write().edit(room, authority, &edit)
+        let now_ms = self.clock.now_ms();
+        self.facts.write().edit(room, authority, &edit, now_ms)
     }
 
     async fn roles(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Option<Role>>> {
@@ -91,9 +93,9 @@ impl Directory for MemoryDirectory {
             return Ok(MemberPage::default());
         };
         let rest = entry.members.range((behind, Bound::Unbounded));
-        let (members, more) = page(rest, max, |(user, &role)| Member {
+        let (members, more) = page(rest, max, |(user, standing)| Member {
             user: user.clone(),
-            role,
+            role: standing.role,
         });
         let last = members.last().filter(|_| more);
         Ok(MemberPage {

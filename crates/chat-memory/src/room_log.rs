@@ -27,6 +27,7 @@ use crate::config::MemoryConfig;
 
 mod keys;
 mod read;
+mod restore;
 mod room;
 mod rooms;
 

@@ -35,7 +35,7 @@ local h = call('HMGET', head, 'epoch', 'seq', 'id', 'at', 'start', 'keys_start',
   'changed_from', 'renewed')
 local epoch, seq, id, at, start = h[1], tonumber(h[2]), h[3], tonumber(h[4]), h[5]
 local keys_start, changed_from, renewed = tonumber(h[6]), tonumber(h[8]), tonumber(h[9])
-local new_epoch, wipe, create = false, false, seq == 0
+local new_epoch, wipe, create, floor = false, false, seq == 0, 0
 
 -- Goes on from the newest entry of the stream; false if it has none.
 local function resume_from_stream()
@@ -43,7 +43,7 @@ local function resume_from_stream()
   if not last_seq then return false end
   new_epoch, epoch, start = true, fresh, last_seq + 1
   seq, id, at = last_seq, last_id, math.max(last_at, now_ms)
-  changed_from = oldest(log)
+  changed_from, floor = oldest(log), floor_of(log, last_seq)
   return true
 end
 
@@ -326,6 +326,7 @@ end
 -- What changes rarely in the head.
 local function put_rare_fields(begin, renew, log_ttl)
   if new_epoch then call('HSET', head, 'epoch', epoch, 'start', format('%d', start)) end
+  if floor > 0 then call('HSET', head, 'floor', format('%d', floor)) end
   if changed_from then
     call('HSET', head, 'changed_from', format('%d', changed_from))
   else

@@ -32,6 +32,8 @@ local fields = { 'epoch', fresh, 'seq', seq, 'id', id, 'at', at, 'start', seq + 
 if seq > 0 then
   fields[#fields + 1] = 'changed_from'
   fields[#fields + 1] = oldest(log)
+  fields[#fields + 1] = 'floor'
+  fields[#fields + 1] = floor_of(log, seq)
 end
 call('HSET', head, unpack(fields))
 renew()

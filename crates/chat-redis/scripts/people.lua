@@ -17,9 +17,10 @@ local function facts_of(room, members)
   return facts
 end
 
--- Gives a role to a member, who keeps his place, or to somebody new, who gets the last one.
-local function put_member(members, user, role)
-  local score, order = call('ZSCORE', members, user), now_ms
+-- Gives a role to a member, who keeps his place, or to somebody new, who gets the last one. He came
+-- now, unless another time is given.
+local function put_member(members, user, role, since)
+  local score, order = call('ZSCORE', members, user), since or now_ms
   if score then
     order = math.floor(tonumber(score) / 4)
   else

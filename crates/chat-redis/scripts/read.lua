@@ -1,4 +1,5 @@
--- Reads the entries above a seq, and says what the log has at it. Writes nothing.
+-- Reads the entries above a seq, and says what the log has at it. Of a log that was restored (see
+-- put.lua) there are entries above its floor alone. Writes nothing.
 --
 -- KEYS  log, head, changed
 -- ARGV  seq, most entries, log_max, most bytes (but at least one entry), entries per step
@@ -10,10 +11,10 @@ local log, head, changed = KEYS[1], KEYS[2], KEYS[3]
 local seq, max, log_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bytes_max, step = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local h = call('HMGET', head, 'epoch', 'seq', 'id', 'at', 'start', 'changed_from')
+local h = call('HMGET', head, 'epoch', 'seq', 'id', 'at', 'start', 'changed_from', 'floor')
 if not h[1] then return { call('EXISTS', log) } end
 local last = tonumber(h[2])
-local from = math.max(seq, 1, last - log_max + 1)
+local from = math.max(seq, 1, last - log_max + 1, tonumber(h[7] or 0) + 1)
 
 local anchor, envelopes, subjects, bytes = '', {}, {}, 0
 local full = false

@@ -24,6 +24,7 @@ use crate::shared::Shared;
 mod answer;
 mod lists;
 mod membership;
+mod restore;
 mod steps;
 
 use answer::damaged;

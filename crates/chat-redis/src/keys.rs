@@ -95,6 +95,17 @@ impl Keys {
         self.user(user, "about")
     }
 
+    /// The pattern of [`Self::about`] of all users.
+    pub(crate) fn about_everybody(&self) -> String {
+        format!("{}user:{{*}}:about", self.prefix)
+    }
+
+    /// Whose [`Self::about`] a key is, if it is one.
+    pub(crate) fn whose_about<'a>(&self, key: &'a str) -> Option<&'a str> {
+        let name = key.strip_prefix(&self.prefix)?.strip_prefix("user:{")?;
+        name.strip_suffix("}:about")
+    }
+
     /// Changes of his memberships that are under way -> their deadline.
     pub(crate) fn changing(&self, user: &UserId) -> String {
         self.user(user, "changing")
@@ -208,6 +219,15 @@ mod tests {
         for foreign in ["chat:room:x", "other:{x}", "chat:{}", "chat:{a b}", "chat:"] {
             assert_eq!(keys.topic(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn it_is_known_whose_key_one_is() {
+        let keys = Keys::new("chat:");
+        let odd = UserId::new("user:x@y").unwrap();
+        assert_eq!(keys.whose_about(&keys.about(&odd)), Some(odd.as_str()));
+        assert_eq!(keys.whose_about(&keys.changing(&odd)), None);
+        assert_eq!(keys.whose_about("other:user:{x}:about"), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod append;
 mod overlay;
 mod page;
 mod read;
+mod restore;
 mod unread;
 mod value;
 

@@ -40,6 +40,8 @@ scripts! {
     PAGE = "overlay.lua" "page.lua";
     UNREAD = "overlay.lua" "unread.lua";
     SET_EPOCH = "set_epoch.lua";
+    START_OVER = "start_over.lua";
+    PUT = "stream.lua" "put.lua";
     JOIN = "in_time.lua" "join.lua";
     LEAVE = "in_time.lua" "leave.lua";
     FADE = "in_time.lua" "fade.lua";
@@ -50,6 +52,9 @@ scripts! {
     ENTER = "people.lua" "enter.lua";
     CREATE = "people.lua" "create.lua";
     EDIT = "people.lua" "edit.lua";
+    RESTORE_MEMBERS = "people.lua" "restore_members.lua";
+    RESTORE_ROOM = "restore_room.lua";
+    RESTORE_PERSON = "restore_person.lua";
     ROOMS = "rooms.lua";
     BEGIN = "user.lua" "begin.lua";
     SETTLE = "user.lua" "settle.lua";

@@ -17,6 +17,7 @@ use crate::store::Alive;
 
 mod facts;
 mod lists;
+mod restore;
 mod steps;
 
 use facts::signed;

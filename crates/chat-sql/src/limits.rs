@@ -47,3 +47,5 @@ pub const RENEWALS_PER_TTL: u64 = 4;
 pub const SQLITE_CACHE_KIB: u32 = 8 * 1024;
 /// Most rooms, members or markers that one call of the directory answers.
 pub const DIRECTORY_PAGE_MAX: usize = 10_000;
+/// Members, markers or people that one statement restores.
+pub const RESTORE_CHUNK: usize = 5_000;

@@ -26,6 +26,7 @@ mod append;
 mod head;
 mod plan;
 mod read;
+mod restore;
 mod statements;
 mod transaction;
 mod unread;

@@ -18,6 +18,7 @@ pub mod pubsub;
 pub mod rate_limiter;
 pub mod revocations;
 pub mod room_log;
+pub mod transfer;
 
 /// Makes one test of each named clause of a suite. Used by the macros of the suites.
 #[doc(hidden)]

@@ -27,10 +27,18 @@ pub(super) struct Facts {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    room: Room,
+    pub(super) room: Room,
     /// Nothing if it came into being because somebody entered it.
-    fingerprint: Option<[u8; 16]>,
-    pub(super) members: BTreeMap<UserId, Role>,
+    pub(super) fingerprint: Option<[u8; 16]>,
+    pub(super) members: BTreeMap<UserId, Standing>,
+}
+
+/// One member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) role: Role,
+    /// When he came.
+    pub(super) since_ms: Millis,
 }
 
 /// What is known of a user.
@@ -51,7 +59,7 @@ impl Entry {
     }
 
     pub(super) fn role(&self, user: &UserId) -> Option<Role> {
-        self.members.get(user).copied()
+        self.members.get(user).map(|standing| standing.role)
     }
 
     pub(super) fn access(&self, user: &UserId) -> Access {
@@ -105,7 +113,11 @@ impl Facts {
         self.check_people(std::slice::from_ref(user))?;
         let entry = self.rooms.entry(id.clone());
         let entry = entry.or_insert_with(|| Entry::opened(id, now_ms));
-        entry.members.insert(user.clone(), Role::Member);
+        let standing = Standing {
+            role: Role::Member,
+            since_ms: now_ms,
+        };
+        entry.members.insert(user.clone(), standing);
         entry.room.version += 1;
         let access = entry.access(user);
         self.count_in(id, user);
@@ -127,6 +139,10 @@ impl Facts {
         let users: Vec<UserId> = new.members.iter().map(|it| it.user.clone()).collect();
         self.check_people(&users)?;
         let id = new.id.clone();
+        let standing = |role| Standing {
+            role,
+            since_ms: now_ms,
+        };
         let members = new.members.into_iter();
         let entry = Entry {
             room: Room {
@@ -140,7 +156,9 @@ impl Facts {
                 member_count: 0,
             },
             fingerprint: Some(new.fingerprint),
-            members: members.map(|member| (member.user, member.role)).collect(),
+            members: members
+                .map(|member| (member.user, standing(member.role)))
+                .collect(),
         };
         let room = entry.room();
         self.rooms.insert(id.clone(), entry);
@@ -158,6 +176,7 @@ impl Facts {
         id: &RoomId,
         authority: &Authority,
         edit: &RoomEdit,
+        now_ms: Millis,
     ) -> Result<Edited> {
         let entry = self.rooms.get(id).ok_or(DirectoryError::NotFound)?;
         if !authority.permits(edit, |user| entry.role(user)) {
@@ -180,7 +199,7 @@ impl Facts {
             self.count_in(id, user);
         }
         let entry = self.rooms.get_mut(id).ok_or(DirectoryError::NotFound)?;
-        entry.apply(&mut change);
+        entry.apply(&mut change, now_ms);
         let room = entry.room();
         Ok(Edited { room, change })
     }
@@ -197,35 +216,51 @@ impl Facts {
         epoch_start: u64,
     ) -> Result<Marker> {
         let before = self.marker(room, user);
-        if before.is_none() {
+        let marker = before.map_or(marker, |before| before.advanced(marker, epoch_start));
+        self.put_marker(room, user, marker)
+    }
+
+    /// Sets a marker, whatever was there.
+    pub(super) fn put_marker(
+        &mut self,
+        room: &RoomId,
+        user: &UserId,
+        marker: Marker,
+    ) -> Result<Marker> {
+        if self.marker(room, user).is_none() {
             if self.marked >= self.config.markers_max {
                 return Err(full("read markers", self.config.markers_max));
             }
             self.marked += 1;
         }
-        let marker = before.map_or(marker, |before| before.advanced(marker, epoch_start));
         let markers = self.markers.entry(room.clone()).or_default();
         markers.insert(user.clone(), marker);
         Ok(marker)
     }
 
     pub(super) fn seen(&mut self, user: &UserId, at_ms: Millis) -> Result<()> {
-        if !self.people.contains_key(user) && self.people.len() >= self.config.people_max {
-            return Err(full("people", self.config.people_max));
-        }
+        self.check_person(user)?;
         let person = self.people.entry(user.clone()).or_default();
         person.seen_at_ms = person.seen_at_ms.max(Some(at_ms));
         Ok(())
     }
 
-    fn check_rooms(&self) -> Result<()> {
+    /// Whether something may be known of a user.
+    pub(super) fn check_person(&self, user: &UserId) -> Result<()> {
+        if !self.people.contains_key(user) && self.people.len() >= self.config.people_max {
+            return Err(full("people", self.config.people_max));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_rooms(&self) -> Result<()> {
         if self.rooms.len() >= self.config.rooms_max {
             return Err(DirectoryError::Full(self.config.rooms_max));
         }
         Ok(())
     }
 
-    fn check_members(&self, count: usize) -> Result<()> {
+    pub(super) fn check_members(&self, count: usize) -> Result<()> {
         let limit = self.config.room_members_max;
         if count > limit {
             let what = "the list of members";
@@ -235,7 +270,7 @@ impl Facts {
     }
 
     /// Whether these may become members of one room more.
-    fn check_people(&self, users: &[UserId]) -> Result<()> {
+    pub(super) fn check_people(&self, users: &[UserId]) -> Result<()> {
         let limit = self.config.memberships_max;
         if self.memberships + users.len() > limit {
             return Err(full("memberships", limit));
@@ -253,7 +288,7 @@ impl Facts {
         Ok(())
     }
 
-    fn count_in(&mut self, room: &RoomId, user: &UserId) {
+    pub(super) fn count_in(&mut self, room: &RoomId, user: &UserId) {
         let person = self.people.entry(user.clone()).or_default();
         person.rooms.insert(room.clone());
         person.version += 1;
@@ -269,12 +304,17 @@ impl Facts {
 }
 
 impl Entry {
-    fn apply(&mut self, change: &mut RoomChange) {
+    fn apply(&mut self, change: &mut RoomChange, now_ms: Millis) {
         for user in &change.members_removed {
             self.members.remove(user);
         }
         for member in change.members_put() {
-            self.members.insert(member.user, member.role);
+            let before = self.members.get(&member.user);
+            let standing = Standing {
+                role: member.role,
+                since_ms: before.map_or(now_ms, |before| before.since_ms),
+            };
+            self.members.insert(member.user, standing);
         }
         let room = &mut self.room;
         room.name = change.name.clone().or(room.name.take());

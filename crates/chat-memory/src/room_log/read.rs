@@ -65,7 +65,7 @@ pub(super) fn rows_after(
     bytes_max: usize,
 ) -> Vec<EntryRow> {
     let mut bytes = 0;
-    entries_after(state, seq)
+    entries_after(state, seq.max(state.floor))
         .take(max)
         .take_while(|kept| {
             let first = bytes == 0;

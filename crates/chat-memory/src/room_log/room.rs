@@ -5,7 +5,8 @@
 //!
 //! Invariants: `entries` are contiguous and end at the head (or are empty); `changed` has only
 //! messages whose entry is kept; `deleted` has a message for as long as the entry that deleted it is
-//! kept, which is longer than any entry with its text.
+//! kept, which is longer than any entry with its text; no entry at or below `floor` is ever read as
+//! one.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -33,7 +34,7 @@ pub(super) struct Kept {
     pub(super) subject: Option<MessageId>,
     /// Whether it adds a message.
     pub(super) adds: bool,
-    deletes: bool,
+    pub(super) deletes: bool,
     pub(super) tail: Bytes,
 }
 
@@ -47,7 +48,7 @@ impl Kept {
         decode_entry(room, &self.header, &self.tail)
     }
 
-    fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         ENTRY_BYTES + self.tail.len()
     }
 }
@@ -65,6 +66,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct RoomState {
     pub(super) head: Head,
+    /// Where a log that was restored begins: what is kept up to here stands for messages alone.
+    pub(super) floor: u64,
     pub(super) entries: VecDeque<Kept>,
     pub(super) changed: BTreeMap<u64, Message>,
     deleted: HashSet<MessageId>,
@@ -83,6 +86,7 @@ impl RoomState {
                 at_ms: now_ms,
                 epoch_start: 1,
             },
+            floor: 0,
             entries: VecDeque::new(),
             changed: BTreeMap::new(),
             deleted: HashSet::new(),
@@ -137,7 +141,9 @@ impl RoomState {
         };
         let message = precondition.message;
         let kept = self.added(message).ok_or(AppendError::NotFound)?;
-        if self.deleted.contains(&message) {
+        // One that was restored has no entry that deleted it.
+        let changed = self.changed.get(&message.seq);
+        if self.deleted.contains(&message) || changed.is_some_and(Message::is_deleted) {
             return Err(AppendError::NotFound);
         }
         if precondition.author_only && kept.actor != new.actor {
@@ -217,7 +223,7 @@ impl RoomState {
         Ok(())
     }
 
-    fn take_changed(&mut self, seq: u64) -> Option<Message> {
+    pub(super) fn take_changed(&mut self, seq: u64) -> Option<Message> {
         let message = self.changed.remove(&seq)?;
         self.bytes -= cost(&message);
         Some(message)
@@ -299,10 +305,10 @@ impl RoomState {
     }
 
     fn position_at(&self, seq: u64) -> Option<(EntryId, Millis)> {
-        if let Some(kept) = self.entry(seq) {
+        if let Some(kept) = self.entry(seq).filter(|_| seq > self.floor) {
             return Some((kept.header.position.id, kept.header.at_ms));
         }
-        let oldest = self.entries.front()?;
+        let oldest = self.entry(self.oldest_seq()?.max(self.floor + 1))?;
         (Some(oldest.header.position.seq) == seq.checked_add(1))
             .then_some((oldest.header.prev, oldest.header.at_ms))
     }
@@ -338,7 +344,7 @@ impl RoomState {
     }
 }
 
-fn cost(message: &Message) -> usize {
+pub(super) fn cost(message: &Message) -> usize {
     let users: usize = message.reactions.values().map(Vec::len).sum();
     message.size_hint() + users * REACTION_BYTES
 }

@@ -111,6 +111,10 @@ impl Rooms {
         self.remove(room, &slot);
     }
 
+    pub(super) fn key_window_ms(&self) -> Millis {
+        self.key_window_ms
+    }
+
     /// Whether one more key may be remembered.
     pub(super) fn has_place_for_keys(&self) -> bool {
         self.keys.load(Ordering::Relaxed) < self.keys_max

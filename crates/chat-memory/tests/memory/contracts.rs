@@ -19,6 +19,7 @@ use chat_testkit::contract::pubsub::PubSubHarness;
 use chat_testkit::contract::rate_limiter::RateLimiterHarness;
 use chat_testkit::contract::revocations::RevocationsHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
+use chat_testkit::contract::transfer::{Handles, TransferHarness};
 use parking_lot::Mutex;
 
 chat_testkit::pubsub_contract!(pubsub, MemoryHarness::start);
@@ -26,6 +27,7 @@ chat_testkit::room_log_contract!(room_log, MemoryHarness::start);
 chat_testkit::room_log_contract!(silent_room_log, MemoryHarness::start_silent);
 chat_testkit::presence_contract!(presence, MemoryHarness::start);
 chat_testkit::directory_contract!(directory, MemoryHarness::start);
+chat_testkit::transfer_contract!(transfer, MemoryHarness::start);
 chat_testkit::revocations_contract!(revocations, MemoryHarness::start);
 chat_testkit::authenticator_contract!(development_identities, || async { Development });
 chat_testkit::rate_limiter_contract!(rate_limiter, MemoryHarness::start);
@@ -252,5 +254,25 @@ impl RateLimiterHarness for MemoryHarness {
 
     async fn keys(&self) -> usize {
         self.limiter.keys()
+    }
+}
+
+#[async_trait]
+impl TransferHarness for MemoryHarness {
+    async fn handles(&self) -> Handles {
+        Handles {
+            log: Arc::new(self.log.clone()),
+            logs: Arc::new(self.log.clone()),
+            directory: Arc::new(self.directory.clone()),
+            rooms: Arc::new(self.directory.clone()),
+        }
+    }
+
+    fn messages_within(&self) -> Option<u64> {
+        Some(self.config.log_max)
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.advance(time);
     }
 }

@@ -11,13 +11,32 @@ use crate::limits::SCAN_PAGE;
 use crate::script;
 
 impl RedisDirectory {
-    /// In the order in which they came: a cursor is the place of the last one.
     pub(super) async fn page_of_members(
         &self,
         room: &RoomId,
         cursor: Option<String>,
         max: usize,
     ) -> Result<MemberPage> {
+        let (found, cursor) = self.scores_of_members(room, cursor, max).await?;
+        let member = |(name, score): (String, f64)| {
+            Ok(Member {
+                user: user(&name)?,
+                role: role_of_score(score)?,
+            })
+        };
+        Ok(MemberPage {
+            members: found.into_iter().map(member).collect::<Result<_>>()?,
+            cursor,
+        })
+    }
+
+    /// In the order in which they came: a cursor is the place of the last one.
+    pub(super) async fn scores_of_members(
+        &self,
+        room: &RoomId,
+        cursor: Option<String>,
+        max: usize,
+    ) -> Result<(Vec<(String, f64)>, Option<String>)> {
         let first = match cursor {
             Some(cursor) => {
                 let behind: u64 = cursor.parse().map_err(|_| DirectoryError::BadCursor)?;
@@ -41,16 +60,7 @@ impl RedisDirectory {
         found.truncate(max);
         let last = found.last().filter(|_| more);
         let cursor = last.map(|(_, score)| order_of_score(*score).to_string());
-        let member = |(name, score): (String, f64)| {
-            Ok(Member {
-                user: user(&name)?,
-                role: role_of_score(score)?,
-            })
-        };
-        Ok(MemberPage {
-            members: found.into_iter().map(member).collect::<Result<_>>()?,
-            cursor,
-        })
+        Ok((found, cursor))
     }
 
     /// In the order of their ids. A room that is about to come into being may be listed already:

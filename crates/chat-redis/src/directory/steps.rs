@@ -218,10 +218,10 @@ fn add_members(call: &mut Cmd, members: &[Member]) {
 }
 
 /// A text behind a letter, so that an empty one is not taken for none.
-fn optional(text: Option<&str>) -> String {
+pub(super) fn optional(text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| format!("={text}"))
 }
 
-fn hex(fingerprint: [u8; 16]) -> String {
+pub(super) fn hex(fingerprint: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(fingerprint))
 }

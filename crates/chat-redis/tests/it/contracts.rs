@@ -15,6 +15,7 @@ use chat_testkit::contract::pubsub::PubSubHarness;
 use chat_testkit::contract::rate_limiter::RateLimiterHarness;
 use chat_testkit::contract::revocations::RevocationsHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
+use chat_testkit::contract::transfer::{Handles, TransferHarness};
 use tokio::sync::Mutex;
 
 use crate::support::{self, Kind, Proxy, Server};
@@ -220,6 +221,35 @@ impl DirectoryHarness for Rooms {
 }
 
 chat_testkit::directory_contract!(directory, || async { Rooms(Server::start().await) });
+
+/// Handles of one store.
+struct Whole(Server);
+
+#[async_trait]
+impl TransferHarness for Whole {
+    async fn handles(&self) -> Handles {
+        let mut config = support::config(&self.0.url());
+        config.log_max = 200;
+        let log = Arc::new(RedisRoomLog::new(config.clone()).unwrap());
+        let directory = Arc::new(RedisDirectory::new(config).unwrap());
+        Handles {
+            log: log.clone(),
+            logs: log,
+            directory: directory.clone(),
+            rooms: directory,
+        }
+    }
+
+    fn messages_within(&self) -> Option<u64> {
+        Some(200)
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+chat_testkit::transfer_contract!(transfer, || async { Whole(Server::start().await) });
 
 /// Handles of one rate limiter.
 struct Rates(Server);

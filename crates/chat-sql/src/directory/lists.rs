@@ -198,6 +198,6 @@ pub(super) async fn markers(db: &Db, room: &RoomId, max: usize) -> Result<Vec<(U
     Ok(markers)
 }
 
-fn user_at(row: &Row, at: usize) -> Result<UserId, Failure> {
+pub(super) fn user_at(row: &Row, at: usize) -> Result<UserId, Failure> {
     UserId::new(row.text(at)?).map_err(|_| Failure::damaged("a user id is none"))
 }

@@ -29,8 +29,8 @@ pub(super) struct Limits {
 
 /// A transaction, and what it works with.
 pub(super) struct Work<'a, 'c> {
-    db: &'a Db,
-    transaction: &'a mut Transaction<'c>,
+    pub(super) db: &'a Db,
+    pub(super) transaction: &'a mut Transaction<'c>,
     limits: Limits,
 }
 
@@ -205,10 +205,8 @@ impl Work<'_, '_> {
         put: &[Member],
         added: &[UserId],
     ) -> Result<(), Stop> {
-        let limit = self.limits.room_members_max;
-        if !added.is_empty() && room.member_count > limit as u64 {
-            let what = "the list of members";
-            return Err(DirectoryError::TooMany { what, limit }.into());
+        if !added.is_empty() {
+            self.check_members(room.member_count)?;
         }
         let id = || vec![Arg::from(room.id.as_str())];
         let mut rows = Rows::new(USERS);
@@ -227,9 +225,28 @@ impl Work<'_, '_> {
             .map(|user| (user, -1))
             .chain(added.iter().map(|user| (user, 1)))
             .collect();
+        self.count_people(&people, !added.is_empty()).await
+    }
+
+    /// Whether a room may have as many members.
+    pub(super) fn check_members(&self, count: u64) -> Result<(), Stop> {
+        let limit = self.limits.room_members_max;
+        if count > limit as u64 {
+            let what = "the list of members";
+            return Err(DirectoryError::TooMany { what, limit }.into());
+        }
+        Ok(())
+    }
+
+    /// Counts who has one room more or less. Those who only lose some had more, or as many.
+    pub(super) async fn count_people(
+        &mut self,
+        people: &BTreeMap<&UserId, i64>,
+        some_gain: bool,
+    ) -> Result<(), Stop> {
         let mut rows = Rows::new(PEOPLE);
         for (user, change) in people {
-            rows.name(user.as_str()).int(change);
+            rows.name(user.as_str()).int(*change);
         }
         let counts = self
             .transaction
@@ -237,8 +254,7 @@ impl Work<'_, '_> {
             .await?;
         let limit = self.limits.user_rooms_max;
         for row in &counts {
-            // Those who left had more, or as many.
-            if !added.is_empty() && row.count(0)? > limit as u64 {
+            if some_gain && row.count(0)? > limit as u64 {
                 let what = "a user's list of rooms";
                 return Err(DirectoryError::TooMany { what, limit }.into());
             }

@@ -444,11 +444,11 @@ fn put_trim(room: &Room, rows: &mut Rows, settings: Settings) {
     }
 }
 
-fn stored(text: &str) -> String {
+pub(super) fn stored(text: &str) -> String {
     text::stored(text).into_owned()
 }
 
-fn mentions_json(mentions: &[UserId]) -> Option<String> {
+pub(super) fn mentions_json(mentions: &[UserId]) -> Option<String> {
     if mentions.is_empty() {
         return None;
     }

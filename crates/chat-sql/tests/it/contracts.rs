@@ -8,6 +8,7 @@ use chat_core::{Clock, Directory, ManualClock, PubSub, RoomId, RoomLog, SystemCl
 use chat_sql::{SqlConfig, SqlStore};
 use chat_testkit::contract::directory::DirectoryHarness;
 use chat_testkit::contract::room_log::RoomLogHarness;
+use chat_testkit::contract::transfer::{Handles, TransferHarness};
 use tokio::sync::Mutex;
 
 use crate::support::{Beside, Database};
@@ -161,5 +162,40 @@ impl DirectoryHarness for Stores {
 
 chat_testkit::directory_contract!(sqlite_directory, || Stores::start(Database::sqlite()));
 chat_testkit::directory_contract!(postgres_directory, || async {
+    Stores::start(Database::postgres().await).await
+});
+
+#[async_trait]
+impl TransferHarness for Stores {
+    async fn handles(&self) -> Handles {
+        let store = if self.is_sqlite() {
+            self.store.clone()
+        } else {
+            SqlStore::open(config(&self.database)).await.unwrap()
+        };
+        Handles {
+            log: Arc::new(store.room_log()),
+            logs: Arc::new(store.room_log()),
+            directory: Arc::new(store.directory()),
+            rooms: Arc::new(store.directory()),
+        }
+    }
+
+    fn messages_within(&self) -> Option<u64> {
+        None
+    }
+
+    async fn pass(&self, time: Duration) {
+        if self.is_sqlite() {
+            RoomLogHarness::pass(self, time).await;
+        } else {
+            // Each comes later by himself there.
+            tokio::time::sleep(time).await;
+        }
+    }
+}
+
+chat_testkit::transfer_contract!(sqlite_transfer, || Stores::start(Database::sqlite()));
+chat_testkit::transfer_contract!(postgres_transfer, || async {
     Stores::start(Database::postgres().await).await
 });

@@ -27,6 +27,10 @@ const SUITES: &[(&str, &[&str])] = &[
             "directory/marks.rs",
         ],
     ),
+    (
+        "transfer.rs",
+        &["transfer.rs", "transfer/logs.rs", "transfer/rooms.rs"],
+    ),
     ("authenticator.rs", &["authenticator.rs"]),
     ("rate_limiter.rs", &["rate_limiter.rs"]),
     ("revocations.rs", &["revocations.rs"]),
