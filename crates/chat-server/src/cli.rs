@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 use crate::auth::TokenArgs;
 use crate::revoke::RevokeArgs;
+use crate::transfer::{ExportArgs, ImportArgs};
 
 /// What an address without a value after `--redis` means.
 pub(crate) const REDIS_DEFAULT: &str = "redis://127.0.0.1:6379";
@@ -33,6 +34,9 @@ Examples:
   chat-server --redis redis://10.0.0.5:6379       one of many nodes that share a chat
   chat-server --redis redis://10.0.0.5:6379 --store postgres://chat@10.0.0.6/chat
                                                   the same, with history in PostgreSQL
+  chat-server export --out backup.jsonl           everything, in one file
+  chat-server import --store postgres://chat@10.0.0.6/chat backup.jsonl
+                                                  the same, into another store
 
 A flag wins over its environment variable, which wins over the file, which wins over the default.";
 
@@ -69,6 +73,10 @@ pub(crate) enum Task {
     Token(Box<TokenArgs>),
     /// Let a user or a token in no more, on all nodes of a Redis, and close their connections.
     Revoke(RevokeArgs),
+    /// Write everything that a store has as lines of JSON: rooms, members, messages. A server may run.
+    Export(ExportArgs),
+    /// Read what export has written into a store without rooms, on which no server runs.
+    Import(ImportArgs),
 }
 
 /// The flags of the server itself.

@@ -5,6 +5,7 @@
 //! - a server's life: `serve`, with `listener`, `wiring`, `signals`, `logging`, `process`
 //! - what it answers over plain HTTP: `http`; `/ws` is chat-ws's
 //! - who may come in: `auth`; files that change meanwhile: `reload`
+//! - `transfer`: the commands that move everything between stores
 //! - `revoke`: the command that lets somebody in no more
 //! - `health_check`: the command that asks another one how it is
 
@@ -20,6 +21,7 @@ mod reload;
 mod revoke;
 mod serve;
 mod signals;
+mod transfer;
 mod wiring;
 
 use std::env;
@@ -62,6 +64,15 @@ fn main() -> ExitCode {
             }
             Err(error) => refuse(error.code(), &error),
         },
+        // What is exported goes to the standard output: what is told does not.
+        Some(Task::Export(args)) => match transfer::export(&args, &environment) {
+            Ok(done) => tell(&done),
+            Err(error) => refuse(error.code(), &error),
+        },
+        Some(Task::Import(args)) => match transfer::import(&args, &environment) {
+            Ok(done) => tell(&done),
+            Err(error) => refuse(error.code(), &error),
+        },
         None => serve(&cli.serve, &environment),
     }
 }
@@ -101,6 +112,11 @@ fn serve(args: &ServeArgs, environment: &Environment) -> ExitCode {
         Ok(Ended::AtOnce) => ExitCode::from(INTERRUPTED),
         Err(error) => refuse(FAILED, &error),
     }
+}
+
+fn tell(done: &dyn Display) -> ExitCode {
+    eprintln!("chat-server: {done}");
+    ExitCode::SUCCESS
 }
 
 fn refuse(code: u8, why: &dyn Display) -> ExitCode {

@@ -32,6 +32,9 @@ const FIRST_CHECK: Duration = Duration::from_secs(1);
 /// For how long a database that is away at the start is waited for.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than any process lives.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// Why the parts do not make a server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -104,9 +107,25 @@ pub(crate) async fn build(
     })
 }
 
+/// Opens the database beside a server that may be running on it: what is too old is that one's to remove.
+pub(crate) async fn open_beside(
+    config: &Config,
+    sql: &SqlSettings,
+) -> Result<SqlStore, WiringError> {
+    open_as(config, sql, Some(NEVER)).await
+}
+
+async fn open(config: &Config, sql: &SqlSettings) -> Result<SqlStore, WiringError> {
+    open_as(config, sql, None).await
+}
+
 /// Opens the database. A server that is away is waited for, because the order of starts should not
 /// matter, but not for ever, because nothing is served meanwhile.
-async fn open(config: &Config, sql: &SqlSettings) -> Result<SqlStore, WiringError> {
+async fn open_as(
+    config: &Config,
+    sql: &SqlSettings,
+    sweep_interval: Option<Duration>,
+) -> Result<SqlStore, WiringError> {
     let (limits, url) = (&config.limits, &sql.url);
     let mut settings = SqlConfig::on(url.clone());
     settings.durability = sql.durability;
@@ -116,6 +135,7 @@ async fn open(config: &Config, sql: &SqlSettings) -> Result<SqlStore, WiringErro
     settings.log_max = limits.log_max;
     settings.log_ttl = limits.log_ttl;
     settings.key_window = limits.key_window;
+    settings.sweep_interval = sweep_interval.unwrap_or(settings.sweep_interval);
     let until = Instant::now() + STORE_PATIENCE;
     loop {
         let error = match SqlStore::open(settings.clone()).await {
@@ -193,7 +213,10 @@ async fn on_redis(
     Ok((builder, unusable))
 }
 
-fn redis_config(config: &Config, url: &RedisUrl) -> Result<RedisConfig, chat_redis::ConfigError> {
+pub(crate) fn redis_config(
+    config: &Config,
+    url: &RedisUrl,
+) -> Result<RedisConfig, chat_redis::ConfigError> {
     let limits = &config.limits;
     let mut redis = RedisConfig::on(url.clone());
     redis.prefix.clone_from(&config.redis_prefix);

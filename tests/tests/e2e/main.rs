@@ -22,6 +22,7 @@ mod hello;
 mod history;
 mod members;
 mod messages;
+mod moving;
 mod people;
 mod presence;
 mod reflection;

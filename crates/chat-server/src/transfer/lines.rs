@@ -1,0 +1,175 @@
+//! What the lines of an export are: a header, then each room with what belongs to it, then users, then
+//! an end. `docs/storage.md` says it for those who write such files.
+
+use chat_core::{Emoji, Message, MessageId, Meta, Millis, Role, RoomId, RoomKind, Text, UserId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::Counts;
+
+/// The version of the format that this program writes, and the only one that it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// The first line. What follows depends on its version, so it alone may have fields that are not known.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) chat_export: u32,
+    /// The version of the program that wrote it.
+    pub(super) server: String,
+    pub(super) exported_at_ms: Millis,
+}
+
+/// Any other line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line {
+    /// A room; the members, markers and messages behind it are its own.
+    Room(RoomLine),
+    /// A member, in the order in which they came.
+    Member(MemberLine),
+    Marker(MarkerLine),
+    /// A message as it stands, in the order of their seqs.
+    Message(Box<MessageLine>),
+    /// Somebody, behind all rooms.
+    User(UserLine),
+    /// How much was before it: the last line.
+    End(Counts),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoomLine {
+    pub(super) id: RoomId,
+    pub(super) kind: RoomKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) topic: Option<String>,
+    pub(super) slow_mode_s: u32,
+    pub(super) created_at_ms: Millis,
+    pub(super) version: u64,
+    /// 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fingerprint: Option<String>,
+    /// Where its log stands; nothing if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) log: Option<LogLine>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogLine {
+    pub(super) seq: u64,
+    pub(super) at_ms: Millis,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemberLine {
+    pub(super) user: UserId,
+    pub(super) role: Role,
+    pub(super) since_ms: Millis,
+}
+
+/// How far somebody has read: already worked out for the life that the log is in.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MarkerLine {
+    pub(super) user: UserId,
+    pub(super) seq: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessageLine {
+    pub(super) id: MessageId,
+    pub(super) from: UserId,
+    /// Nothing if it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<Text>,
+    pub(super) sent_at_ms: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) edited_at_ms: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reply_to: Option<MessageId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) mentions: Vec<UserId>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) reactions: BTreeMap<Emoji, Vec<UserId>>,
+    /// The text of a JSON object, as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) meta: Option<Meta>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) changed_seq: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserLine {
+    pub(super) user: UserId,
+    /// Of his memberships.
+    pub(super) version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) seen_at_ms: Option<Millis>,
+}
+
+impl MessageLine {
+    /// A message of a room whose log stands at `head`. It may have been changed since that was read:
+    /// what is appended to the log elsewhere counts from there.
+    pub(super) fn of(message: Message, head: u64) -> Self {
+        Self {
+            id: message.id,
+            from: message.from,
+            text: message.text,
+            sent_at_ms: message.sent_at_ms,
+            edited_at_ms: message.edited_at_ms,
+            reply_to: message.reply_to,
+            mentions: message.mentions,
+            reactions: message.reactions,
+            meta: message.meta,
+            changed_seq: message.changed_seq.map(|seq| seq.min(head)),
+        }
+    }
+
+    /// The message that it is in a room, if it can be one above `after` in a log that stands at `head`.
+    pub(super) fn in_room(
+        self,
+        room: &RoomId,
+        after: u64,
+        head: u64,
+    ) -> Result<Message, &'static str> {
+        let seq = self.id.seq;
+        if seq <= after {
+            return Err("a message does not come behind the one before it");
+        }
+        if seq > head {
+            return Err("a message is above where the log of its room stands");
+        }
+        let is_changed =
+            self.text.is_none() || self.edited_at_ms.is_some() || !self.reactions.is_empty();
+        match self.changed_seq {
+            None if is_changed => return Err("a message was changed, but it has no changed_seq"),
+            Some(by) if by < seq || by > head => {
+                return Err("changed_seq is not between the message and where the log stands");
+            }
+            _ => {}
+        }
+        let is_deleted = self.text.is_none();
+        if is_deleted && (self.edited_at_ms.is_some() || !self.reactions.is_empty()) {
+            return Err("a message without a text was deleted, and has nothing else");
+        }
+        Ok(Message {
+            id: self.id,
+            room: room.clone(),
+            from: self.from,
+            text: self.text,
+            sent_at_ms: self.sent_at_ms,
+            edited_at_ms: self.edited_at_ms,
+            reply_to: self.reply_to,
+            mentions: self.mentions,
+            reactions: self.reactions,
+            meta: self.meta,
+            changed_seq: self.changed_seq,
+        })
+    }
+}
