@@ -74,61 +74,7 @@ async fn say(store: &Handles, room: &RoomId, actor: &str, text: &str) -> Message
 /// Rooms of every kind, with whatever can become of messages.
 async fn filled() -> Handles {
     let store = empty();
-    let team = room("team");
-    let member = |name, role| Member {
-        user: user(name),
-        role,
-    };
-    let new = NewRoom {
-        id: team.clone(),
-        kind: RoomKind::Private,
-        name: Some("The \"team\"\n".to_owned()),
-        topic: None,
-        slow_mode_s: 3,
-        members: vec![member("olga", Role::Owner), member("mary", Role::Member)],
-        fingerprint: [9; 16],
-    };
-    store.directory.create(new).await.unwrap();
-    let first = say(&store, &team, "olga", "one \u{0}\u{2028} 👍").await;
-    let reply = EntryBody::MessageAdded {
-        text: Some(Text::new("@olga two").unwrap()),
-        reply_to: Some(first),
-        mentions: vec![user("olga")],
-        meta: Some(Meta::new(r#"{"n": 1.0}"#).unwrap()),
-    };
-    let second = append(&store, &team, "mary", reply).await;
-    let gone = say(&store, &team, "mary", "not this").await;
-    let edit = EntryBody::MessageUpdated {
-        message: second,
-        text: Some(Text::new("two, corrected").unwrap()),
-        mentions: Vec::new(),
-    };
-    append(&store, &team, "mary", edit).await;
-    append(
-        &store,
-        &team,
-        "mary",
-        EntryBody::MessageDeleted { message: gone },
-    )
-    .await;
-    for name in ["zoe", "mary"] {
-        let reaction = EntryBody::MessageReacted {
-            message: first,
-            emoji: Emoji::new("👍").unwrap(),
-            removed: false,
-        };
-        append(&store, &team, name, reaction).await;
-    }
-    let head = store.log.open(&team).await.unwrap();
-    let read = Marker {
-        epoch: head.position.epoch,
-        seq: second.seq,
-    };
-    store
-        .directory
-        .mark(&team, &user("olga"), read, 1)
-        .await
-        .unwrap();
+    fill_team(&store).await;
     let general = room("general");
     store
         .directory
@@ -150,6 +96,64 @@ async fn filled() -> Handles {
         .await
         .unwrap();
     store
+}
+
+async fn fill_team(store: &Handles) {
+    let team = room("team");
+    let member = |name, role| Member {
+        user: user(name),
+        role,
+    };
+    let new = NewRoom {
+        id: team.clone(),
+        kind: RoomKind::Private,
+        name: Some("The \"team\"\n".to_owned()),
+        topic: None,
+        slow_mode_s: 3,
+        members: vec![member("olga", Role::Owner), member("mary", Role::Member)],
+        fingerprint: [9; 16],
+    };
+    store.directory.create(new).await.unwrap();
+    let first = say(store, &team, "olga", "one \u{0}\u{2028} 👍").await;
+    let reply = EntryBody::MessageAdded {
+        text: Some(Text::new("@olga two").unwrap()),
+        reply_to: Some(first),
+        mentions: vec![user("olga")],
+        meta: Some(Meta::new(r#"{"n": 1.0}"#).unwrap()),
+    };
+    let second = append(store, &team, "mary", reply).await;
+    let gone = say(store, &team, "mary", "not this").await;
+    let edit = EntryBody::MessageUpdated {
+        message: second,
+        text: Some(Text::new("two, corrected").unwrap()),
+        mentions: Vec::new(),
+    };
+    append(store, &team, "mary", edit).await;
+    append(
+        store,
+        &team,
+        "mary",
+        EntryBody::MessageDeleted { message: gone },
+    )
+    .await;
+    for name in ["zoe", "mary"] {
+        let reaction = EntryBody::MessageReacted {
+            message: first,
+            emoji: Emoji::new("👍").unwrap(),
+            removed: false,
+        };
+        append(store, &team, name, reaction).await;
+    }
+    let head = store.log.open(&team).await.unwrap();
+    let read = Marker {
+        epoch: head.position.epoch,
+        seq: second.seq,
+    };
+    store
+        .directory
+        .mark(&team, &user("olga"), read, 1)
+        .await
+        .unwrap();
 }
 
 /// All lines, and the same without what differs each time.

@@ -91,8 +91,7 @@ async fn lines_that_belong_to_no_room_are_refused() {
     for part in ["{\"member\"", "{\"marker\"", "{\"message\""] {
         let stray = all.iter().find(|line| line.starts_with(part)).unwrap();
         let error = refused(&[all[0].clone(), stray.clone()]).await;
-        assert!(error.contains("line 2: a "), "{error}");
-        assert!(error.contains("belongs to no room"), "{error}");
+        assert!(error.contains("line 2: belongs to no room"), "{error}");
     }
 }
 
