@@ -16,18 +16,22 @@ use crate::script;
 const ROLE_KEPT: i8 = -1;
 
 impl RedisDirectory {
-    /// Enters a room that is about to come into being in the list of all. Only once the step has
-    /// begun: nothing takes a room off the list that came to nothing.
-    async fn list<'a>(&self, room: &RoomId, step: Step<'a>) -> Result<Step<'a>> {
+    /// Enters a room that is about to come into being in the list of all.
+    pub(super) async fn list(&self, room: &RoomId) -> Result<()> {
         let rooms_max = self.shared.config.rooms_max;
         let mut call = script::ROOMS.call(&[self.shared.keys.rooms()]);
         call.arg(room.as_str()).arg(rooms_max);
-        let listed = match self.ask::<u64>(call).await {
-            Ok(0) => Err(DirectoryError::Full(rooms_max)),
-            other => other,
-        };
-        match listed {
-            Ok(_) => Ok(step),
+        match self.ask::<u64>(call).await? {
+            0 => Err(DirectoryError::Full(rooms_max)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists a room only once its step has begun: nothing takes a room off the list that came to
+    /// nothing.
+    async fn list_begun<'a>(&self, room: &RoomId, step: Step<'a>) -> Result<Step<'a>> {
+        match self.list(room).await {
+            Ok(()) => Ok(step),
             Err(error) => {
                 step.undo().await;
                 Err(error)
@@ -44,7 +48,7 @@ impl RedisDirectory {
     ) -> Result<Access> {
         let mut step = self.begin(room, vec![user.clone()], &[]).await?;
         if is_new {
-            step = self.list(room, step).await?;
+            step = self.list_begun(room, step).await?;
         }
         let mut call = self.room_call(&script::ENTER, room, step.deadline);
         call.arg(user.as_str());
@@ -98,7 +102,7 @@ impl RedisDirectory {
         }
         let people: Vec<UserId> = new.members.iter().map(|it| it.user.clone()).collect();
         let step = self.begin(&new.id, people.clone(), &[]).await?;
-        let step = self.list(&new.id, step).await?;
+        let step = self.list_begun(&new.id, step).await?;
         let mut call = self.room_call(&script::CREATE, &new.id, step.deadline);
         call.arg(hex(new.fingerprint))
             .arg(answer::kind_name(new.kind))

@@ -316,7 +316,7 @@ async fn whoever_an_edit_names_looks_for_himself_where_its_answer_was_lost() {
     };
     for command in [remove, add] {
         let roles = Arc::new(Mutex::new(vec![Some(Role::Member)]));
-        let mut directory = private_directory(&roles, &Arc::default());
+        let mut directory = directory(RoomKind::Private, &roles, &Arc::default());
         // The first attempt was made, and its answer lost: the second finds nothing to do.
         let mut attempts = 0;
         directory.expect_edit().returning(move |room, _, _| {
@@ -338,9 +338,6 @@ async fn whoever_an_edit_names_looks_for_himself_where_its_answer_was_lost() {
                 change: RoomChange::default(),
             })
         });
-        directory
-            .expect_roles()
-            .returning(|_, users| Ok(vec![Some(Role::Member); users.len()]));
         let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
         let (presence, limits) = (mock_presence(&counts), Limits::default());
         let node = Node::start_with(&wire, mock_log(&log), presence, directory, limits);
