@@ -26,6 +26,8 @@ pub(super) async fn open(config: &SqlConfig) -> Result<PgPool, OpenFailure> {
         .options([
             ("statement_timeout", limit.as_str()),
             ("idle_in_transaction_session_timeout", limit.as_str()),
+            // Every statement is short: compiling one costs many times what it takes.
+            ("jit", "off"),
         ]);
     Ok(PgPoolOptions::new()
         .max_connections(config.writers + config.readers)
