@@ -11,6 +11,8 @@
 export class Unread {
   /** Up to where the user has read, on any of his devices, as far as it is known here. */
   seq = 0;
+  /** The newest that is known here: what nothing is unread of was read up to there. */
+  #newest = 0;
   unread = 0;
   mentions = 0;
 
@@ -19,7 +21,8 @@ export class Unread {
    *
    * @param {import("../client/types.js").JoinResult} result
    */
-  joined({ unread = this.unread, mentions = this.mentions, read_seq = this.seq }) {
+  joined({ unread = this.unread, mentions = this.mentions, read_seq = this.seq, messages, entries }) {
+    this.#newest = messages?.at(-1)?.seq ?? entries?.at(-1)?.seq ?? this.#newest;
     Object.assign(this, { seq: read_seq, unread, mentions });
   }
 
@@ -33,8 +36,10 @@ export class Unread {
     switch (event.event) {
       case "unread_count":
         Object.assign(this, { unread: event.unread, mentions: event.mentions });
+        if (event.unread === 0) this.seq = Math.max(this.seq, this.#newest);
         return true;
       case "message_added":
+        this.#newest = Math.max(this.#newest, event.message.seq);
         if (event.message.from === me) this.readUpTo(event.message.seq);
         else this.#count(event.message, me, 1);
         return true;

@@ -55,14 +55,18 @@ impl Inner {
         let own = connection.known_access(room);
         let access = match own {
             Some(access) if self.is_linked_lately() => Some(access),
-            stale => {
+            _ => {
                 let ask = self.ask_access(room, &connection.user);
                 // Chat goes on while the broker and the directory are away.
-                let known = || stale.clone().or_else(|| self.followed(connection, room));
+                let known = || connection.known_access(room);
+                let known = || known().or_else(|| self.followed(connection, room));
                 self.ask_or_recall(ask, || known().map(Some)).await?
             }
         };
-        let access = access.ok_or_else(permission::no_room)?;
+        let Some(access) = access else {
+            self.forget_standing(room, &connection.user);
+            return Err(permission::no_room());
+        };
         let (kind, role) = (access.room.kind, access.role);
         permission::check(action, kind, role, identity.admin)?;
         Ok(access)

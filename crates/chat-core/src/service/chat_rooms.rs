@@ -18,7 +18,7 @@ use crate::directory::{DirectoryError, RoomEdit};
 use crate::entry::EntryBody;
 use crate::error::ServiceError;
 use crate::ids::{EntryId, MessageKey, RoomId, UserId};
-use crate::limits::{ROOM_NAME_BYTES_MAX, SLOW_MODE_S_MAX, TOPIC_BYTES_MAX};
+use crate::limits::{ROOM_CHANGES_MAX, ROOM_NAME_BYTES_MAX, SLOW_MODE_S_MAX, TOPIC_BYTES_MAX};
 use crate::room::{Access, Member, Role, RoomChange};
 use crate::room_log::Appended;
 use crate::service::Inner;
@@ -245,14 +245,18 @@ impl Inner {
         named: Vec<UserId>,
         place: OwnedSemaphorePermit,
     ) {
+        self.known.forget(room);
+        self.tell_members(room, named.iter());
+        // Doubts must not use up the places of changes that are made.
+        if named.is_empty() || self.changes.available_permits() < ROOM_CHANGES_MAX / 2 {
+            return;
+        }
         let (inner, room) = (Arc::clone(self), room.clone());
         self.spawn(async move {
             let _place = place;
-            for wait in [Duration::ZERO, EDIT_ENDS] {
-                tokio::time::sleep(wait).await;
-                inner.known.forget(&room);
-                inner.tell_members(&room, named.iter());
-            }
+            tokio::time::sleep(EDIT_ENDS).await;
+            inner.known.forget(&room);
+            inner.tell_members(&room, named.iter());
         });
     }
 
@@ -302,6 +306,7 @@ impl Inner {
     fn tell_members<'a>(self: &Arc<Self>, room: &RoomId, users: impl Iterator<Item = &'a UserId>) {
         for user in users {
             self.signal(Topic::User(user.clone()), &Signal::Membership(room.clone()));
+            self.forget_standing(room, user);
             if let Some(hub) = self.users.find(user) {
                 self.look_at(&hub, Look::One(room.clone()));
             }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::service::Inner;
 use crate::service::users::Look;
@@ -55,11 +56,15 @@ pub(super) async fn heal_presence(inner: Arc<Inner>) {
     let restored = &inner.healing.presence;
     loop {
         restored.notified().await;
+        let node_ttl = inner.limits.node_ttl;
+        // A link that comes and goes for ever must not keep rosters from being read.
+        let latest = Instant::now() + 2 * node_ttl;
         loop {
             inner.mend_presence().await;
             // Whoever died during the cut is swept by then; before it, rosters would flicker.
-            let cut_again = tokio::time::timeout(inner.limits.node_ttl, restored.notified());
-            if cut_again.await.is_err() {
+            let swept = latest.min(Instant::now() + node_ttl);
+            let cut_again = tokio::time::timeout_at(swept, restored.notified());
+            if Instant::now() >= latest || cut_again.await.is_err() {
                 break;
             }
         }

@@ -45,6 +45,8 @@ impl Inner {
             Signal::Membership(_) if origin == self.instance => {}
             Signal::Membership(room) => {
                 self.known.forget(&room);
+                // It may have ended, and the directory be away when it is asked.
+                self.forget_standing(&room, user);
                 self.look_at(&hub, Look::One(room));
             }
             // What was read here was told when it was.

@@ -76,7 +76,7 @@ impl Tail {
     /// The entries above a seq, if the tail reaches back to it.
     pub(super) fn above(&self, seq: u64) -> Option<impl ExactSizeIterator<Item = &Arc<Delivery>>> {
         let oldest = self.deliveries.front()?.entry()?.position.seq;
-        let skip = usize::try_from((seq + 1).checked_sub(oldest)?).ok()?;
+        let skip = usize::try_from(seq.checked_add(1)?.checked_sub(oldest)?).ok()?;
         (skip <= self.deliveries.len()).then(|| self.deliveries.range(skip..))
     }
 

@@ -214,3 +214,22 @@ fn whoever_was_removed_while_he_was_on_another_node_does_not_come_back() {
         is_unavailable(bob.join(&scene.room, Some(scene.start)).await);
     });
 }
+
+#[test]
+fn whoever_a_change_is_told_of_does_not_come_back_before_the_store_has_said_what_it_is() {
+    run(async {
+        let scene = scene(RoomKind::Private).await;
+        lose_store(&scene.cluster);
+        // The directory removes bob, and no entry says so.
+        scene.cluster.nodes[1].log.set(LogFaults {
+            append_fails: 1_000,
+            ..LogFaults::default()
+        });
+        remove_bob(&scene.cluster, &scene.room).await;
+        drop(scene.bob);
+        let mut bob = Person::on(&scene.cluster, 0, "bob").await;
+        is_unavailable(bob.join(&scene.room, Some(scene.start)).await);
+        is_unavailable(history(&mut bob, &scene.room).await);
+        drop(scene.alice);
+    });
+}

@@ -148,3 +148,14 @@ async fn a_link_that_flaps_is_healed_by_one_task_of_each_kind() {
     let read = asked.occupants.load(Ordering::Relaxed);
     assert_eq!(read, 1, "rosters once, when all have had time to come back");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_never_stays_does_not_keep_rosters_from_being_read() {
+    let asked = Arc::<Asked>::default();
+    let (node, _alice) = start(&asked).await;
+    for _ in 0..5 {
+        cut(&node);
+        tokio::time::sleep(Limits::default().node_ttl.mul_f64(0.8)).await;
+    }
+    assert!(asked.occupants.load(Ordering::Relaxed) > 0);
+}
