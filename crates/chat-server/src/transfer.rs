@@ -49,6 +49,12 @@ pub(crate) struct StoreArgs {
     /// What all keys in Redis begin with. [env: CHAT_REDIS_PREFIX] [default: chat:]
     #[arg(long, value_name = "PREFIX")]
     redis_prefix: Option<String>,
+    /// A limit that the servers of the store have changed, such as log_max=100000; may be repeated.
+    /// Of Redis nothing older than log_max is read or kept.
+    ///
+    /// [env: CHAT_LIMITS, separated by commas]
+    #[arg(long, value_name = "NAME=VALUE")]
+    limit: Vec<String>,
     /// The file that the server is configured with, if it is. [env: CHAT_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
@@ -179,15 +185,18 @@ pub(crate) fn export(
         Some(out) => Box::new(out.file.try_clone()?),
         None => Box::new(io::stdout().lock()),
     };
-    let counts = Runtime::new()?.block_on(async {
+    let (counts, clipped) = Runtime::new()?.block_on(async {
         let store = store::existing(&config).await?;
         let lines = BufWriter::with_capacity(BUFFER_BYTES, &mut writer);
         let mut exporter = Exporter::new(&store, lines);
         let counts = exporter
             .run(Progress::start("exported", Scale::Share))
             .await;
+        let clipped = store.window.filter(|_| exporter.clipped > 0);
+        let clipped = clipped.map(|window| (exporter.clipped, window));
+        drop(exporter);
         store.close().await;
-        counts
+        Ok::<_, TransferError>((counts?, clipped))
     })?;
     if let Some(out) = out {
         out.finish()?;
@@ -198,9 +207,11 @@ pub(crate) fn export(
         users,
         ..
     } = counts;
-    Ok(format!(
-        "exported {rooms} rooms, {messages} messages, {users} users"
-    ))
+    let mut told = format!("exported {rooms} rooms, {messages} messages, {users} users");
+    if let Some((rooms, window)) = clipped {
+        told += &format!("; of {rooms} rooms the newest {window} seqs (log_max)");
+    }
+    Ok(told)
 }
 
 /// Imports, and says what.
@@ -271,6 +282,13 @@ fn open(file: &Path) -> Result<(Box<dyn BufRead>, Scale), TransferError> {
 impl StoreArgs {
     /// As the server would be configured, so that the same environment names the same store.
     fn load(&self, environment: &Environment) -> Result<Config, TransferError> {
+        let config = self.config(environment)?;
+        // What the store warns of, such as that it is waited for.
+        crate::logging::start(&config);
+        Ok(config)
+    }
+
+    fn config(&self, environment: &Environment) -> Result<Config, TransferError> {
         let mut environment = environment.clone();
         if self.store.as_deref().is_some_and(|store| store != "redis") && self.redis.is_none() {
             // Another store is meant than the one that the environment is set up for.
@@ -281,13 +299,11 @@ impl StoreArgs {
             store: self.store.clone(),
             redis: self.redis.clone(),
             redis_prefix: self.redis_prefix.clone(),
+            limit: self.limit.clone(),
             config: self.config.clone(),
             ..ServeArgs::default()
         };
-        let config = Config::load(&args, &[], &environment)?;
-        // What the store warns of, such as that it is waited for.
-        crate::logging::start(&config);
-        Ok(config)
+        Ok(Config::load(&args, &[], &environment)?)
     }
 }
 

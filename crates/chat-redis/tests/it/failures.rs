@@ -3,6 +3,7 @@
 mod directory;
 mod late;
 mod link;
+mod moved;
 mod people;
 mod presence;
 mod pubsub;

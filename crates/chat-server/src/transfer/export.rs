@@ -31,6 +31,8 @@ pub(super) struct Exporter<'a, W> {
     counts: Counts,
     /// Seqs of the rooms that are done: what is shown as progress.
     passed: u64,
+    /// Rooms whose logs have passed more seqs than are read.
+    pub(super) clipped: u64,
     progress: Progress,
 }
 
@@ -41,6 +43,7 @@ impl<'a, W: Write> Exporter<'a, W> {
             lines,
             counts: Counts::default(),
             passed: 0,
+            clipped: 0,
             progress: Progress::silent(),
         }
     }
@@ -128,6 +131,8 @@ impl<'a, W: Write> Exporter<'a, W> {
             self.markers(id, &head).await?;
             self.messages(id, head.position.seq).await?;
             self.passed += head.position.seq;
+            let is_clipped = self.store.window.is_some_and(|it| head.position.seq > it);
+            self.clipped += u64::from(is_clipped);
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub(super) struct Handles {
     pub(super) logs: Arc<dyn LogTransfer>,
     pub(super) directory: Arc<dyn Directory>,
     pub(super) rooms: Arc<dyn DirectoryTransfer>,
+    /// How many seqs of a log are read; nothing if all are.
+    pub(super) window: Option<u64>,
     /// To be closed in the end.
     pub(super) sql: Option<SqlStore>,
 }
@@ -33,6 +35,7 @@ impl Handles {
             logs: log,
             directory: Arc::clone(&directory) as _,
             rooms: directory,
+            window: None,
             sql: None,
         }
     }
@@ -69,7 +72,10 @@ pub(super) async fn any(config: &Config) -> Result<Handles, TransferError> {
             let redis = wiring::redis_config(config, url)?;
             check_server(&redis).await?;
             let log = RedisRoomLog::new(redis.clone())?;
-            Ok(Handles::of(log, RedisDirectory::new(redis)?))
+            Ok(Handles {
+                window: Some(redis.log_max),
+                ..Handles::of(log, RedisDirectory::new(redis.clone())?)
+            })
         }
         (Store::Memory, _) | (Store::Redis, None) => Err(TransferError::Memory),
     }

@@ -17,6 +17,7 @@ use super::store::Handles;
 use super::{TransferError, import_from};
 
 mod failures;
+mod told;
 
 fn room(name: &str) -> RoomId {
     RoomId::new(name).unwrap()
@@ -236,6 +237,24 @@ async fn messages_that_are_too_old_for_a_store_are_counted() {
     assert_eq!(done.counts.messages, 103);
     let page = store.log.digests(&room("general"), 1_000).await.unwrap();
     assert_eq!(page.len(), 100);
+}
+
+#[tokio::test]
+async fn rooms_of_which_a_store_shows_only_the_newest_seqs_are_counted() {
+    let store = filled().await;
+    for (window, clipped) in [(None, 0), (Some(1_200), 0), (Some(1_199), 1), (Some(1), 2)] {
+        let store = Handles {
+            window,
+            log: store.log.clone(),
+            logs: store.logs.clone(),
+            directory: store.directory.clone(),
+            rooms: store.rooms.clone(),
+            sql: None,
+        };
+        let mut exporter = Exporter::new(&store, std::io::sink());
+        exporter.run(Progress::silent()).await.unwrap();
+        assert_eq!(exporter.clipped, clipped, "{window:?}");
+    }
 }
 
 #[tokio::test]
