@@ -185,7 +185,7 @@ pub trait DirectoryTransfer: Debug + Send + Sync + 'static {
     /// [`DirectoryError::Taken`], `Full`, `TooMany`, `Unavailable`
     async fn restore_room(&self, record: RoomRecord) -> Result<(), DirectoryError>;
 
-    /// Sets markers in a room, which need not be there yet.
+    /// Sets markers in a room, which need not be there yet, of each user at most one.
     ///
     /// # Errors
     /// [`DirectoryError::Unavailable`]

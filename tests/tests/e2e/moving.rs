@@ -217,6 +217,34 @@ async fn everything_goes_from_sqlite_to_postgres_to_redis_and_back_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_whom_a_changing_store_has_named_twice_goes_into_postgres() {
+    let (files, postgres) = (Files::new(), PostgresDatabase::create().await);
+    let lines = [
+        json!({"chat_export": 1, "server": "0.1.0", "exported_at_ms": 1}),
+        json!({"room": {"id": "r", "kind": "open", "slow_mode_s": 0, "created_at_ms": 1,
+            "version": 1, "log": {"seq": 3, "at_ms": 2}}}),
+        json!({"marker": {"user": "alice", "seq": 2}}),
+        json!({"marker": {"user": "alice", "seq": 3}}),
+        json!({"user": {"user": "alice", "version": 1, "seen_at_ms": 7}}),
+        json!({"user": {"user": "alice", "version": 2}}),
+        json!({"end": {"rooms": 1, "members": 0, "markers": 2, "messages": 0, "users": 2}}),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(files.path("twice.jsonl"), text).unwrap();
+    let file = files.path("twice.jsonl");
+    let store = postgres.url();
+    let done = run(&["import", "--store", &store, file.to_str().unwrap()]);
+    assert_succeeded(&done);
+    let done = run(&["export", "--store", &store]);
+    assert_succeeded(&done);
+    assert!(
+        done.output.contains("1 rooms, 0 messages, 1 users"),
+        "{}",
+        done.output
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_may_run_while_it_is_exported_and_the_standard_output_is_a_file_too() {
     let files = Files::new();
     let store = files.sqlite("chat.db");

@@ -4,6 +4,7 @@
 //! So a room that is there is whole, and what an import that was cut off has left of another one is
 //! replaced by the next.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use chat_core::{PersonRecord, UserId};
@@ -41,7 +42,8 @@ pub(super) struct Importer<'a, R> {
     lines: Source<R>,
     skip_existing: bool,
     room: Option<Pending>,
-    users: Vec<PersonRecord>,
+    /// Of each one: see the markers of a room.
+    users: BTreeMap<UserId, PersonRecord>,
     /// What the lines had so far.
     read: Counts,
     done: Done,
@@ -54,7 +56,7 @@ impl<'a, R: BufRead> Importer<'a, R> {
             lines: Source::new(lines),
             skip_existing,
             room: None,
-            users: Vec::new(),
+            users: BTreeMap::new(),
             read: Counts::default(),
             done: Done::default(),
         }
@@ -186,11 +188,19 @@ impl<'a, R: BufRead> Importer<'a, R> {
     }
 
     async fn take_user(&mut self, line: UserLine) -> Result<()> {
-        self.users.push(PersonRecord {
-            user: line.user,
-            version: line.version,
-            seen_at_ms: line.seen_at_ms,
+        let UserLine {
+            user,
+            version,
+            seen_at_ms,
+        } = line;
+        let known = self.users.entry(user.clone());
+        let known = known.or_insert(PersonRecord {
+            user,
+            version,
+            seen_at_ms,
         });
+        known.version = version.max(known.version);
+        known.seen_at_ms = seen_at_ms.max(known.seen_at_ms);
         if self.users.len() >= PIECE {
             self.put_users().await?;
         }
@@ -199,6 +209,7 @@ impl<'a, R: BufRead> Importer<'a, R> {
 
     async fn put_users(&mut self) -> Result<()> {
         let users = std::mem::take(&mut self.users);
+        let users: Vec<PersonRecord> = users.into_values().collect();
         self.done.counts.users += users.len() as u64;
         Ok(self.store.rooms.restore_people(&users).await?)
     }

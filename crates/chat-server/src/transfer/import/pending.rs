@@ -3,6 +3,8 @@
 //! Invariant: as long as it is pending nobody finds it, unless it is one that was there before and is
 //! skipped; of that one nothing is put.
 
+use std::collections::BTreeMap;
+
 use chat_core::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX, ROOM_MEMBERS_MAX};
 use chat_core::{Epoch, Marker, Member, MemberRecord, Message, Room, RoomId, RoomRecord, UserId};
 
@@ -19,7 +21,8 @@ pub(super) struct Pending {
     head: u64,
     /// The seq of the last message.
     after: u64,
-    markers: Vec<(UserId, Marker)>,
+    /// Of each user one: a list that changes while it is exported may name somebody twice.
+    markers: BTreeMap<UserId, u64>,
     messages: Vec<Message>,
     message_bytes: usize,
 }
@@ -57,7 +60,7 @@ impl Pending {
             epoch,
             head: line.log.map_or(0, |log| log.seq),
             after: 0,
-            markers: Vec::new(),
+            markers: BTreeMap::new(),
             messages: Vec::new(),
             message_bytes: 0,
         })
@@ -84,11 +87,9 @@ impl Pending {
 
     /// Takes a marker. Answers whether there are enough to be put.
     pub(super) fn take_marker(&mut self, line: MarkerLine) -> bool {
-        let marker = Marker {
-            epoch: self.epoch,
-            seq: line.seq.min(self.head),
-        };
-        self.markers.push((line.user, marker));
+        let seq = line.seq.min(self.head);
+        let read = self.markers.entry(line.user).or_default();
+        *read = seq.max(*read);
         self.markers.len() >= PIECE
     }
 
@@ -124,6 +125,9 @@ impl Pending {
             return Ok(());
         }
         done.counts.markers += markers.len() as u64;
+        let epoch = self.epoch;
+        let marker = |(user, seq)| (user, Marker { epoch, seq });
+        let markers: Vec<(UserId, Marker)> = markers.into_iter().map(marker).collect();
         Ok(store.rooms.restore_markers(self.id(), &markers).await?)
     }
 

@@ -85,6 +85,39 @@ async fn a_line_that_is_wrong_is_told_by_its_number() {
     }
 }
 
+/// A list that is exported while it changes may name somebody twice.
+#[tokio::test]
+async fn of_somebody_who_is_there_twice_the_greater_numbers_are_kept() {
+    let mut lines = exported(&filled().await).await;
+    let marker = lines.iter().position(|it| it.contains(r#"{"marker""#));
+    let marker = marker.unwrap();
+    lines[marker] = r#"{"marker":{"user":"olga","seq":1}}"#.to_owned();
+    let twice = [4, 3].map(|seq| format!(r#"{{"marker":{{"user":"olga","seq":{seq}}}}}"#));
+    lines.splice(marker..marker, twice);
+    let end = lines.len() - 1;
+    let twice = [(9, 50), (8, 60)].map(|(version, seen)| {
+        format!(r#"{{"user":{{"user":"amy","version":{version},"seen_at_ms":{seen}}}}}"#)
+    });
+    lines.splice(end..end, twice);
+    let counted = lines.pop().unwrap();
+    lines.push(more(&more(&counted, "markers", 2), "users", 2));
+    let store = empty();
+    imported(&store, &lines, false).await.unwrap();
+    let marker = store.directory.marker(&room("team"), &user("olga")).await;
+    assert_eq!(marker.unwrap().unwrap().seq, 4);
+    let again = exported(&store).await;
+    let amy = r#"{"user":{"user":"amy","version":9,"seen_at_ms":60}}"#;
+    assert!(again.iter().any(|line| line == amy), "{again:?}");
+}
+
+/// A line of counts with one of them raised.
+fn more(line: &str, count: &str, by: u64) -> String {
+    let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let counts = line.as_object_mut().unwrap().values_mut().next().unwrap();
+    counts[count] = (counts[count].as_u64().unwrap() + by).into();
+    line.to_string()
+}
+
 #[tokio::test]
 async fn lines_that_belong_to_no_room_are_refused() {
     let all = exported(&filled().await).await;
