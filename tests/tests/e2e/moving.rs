@@ -225,6 +225,7 @@ async fn somebody_whom_a_changing_store_has_named_twice_goes_into_postgres() {
             "version": 1, "log": {"seq": 3, "at_ms": 2}}}),
         json!({"marker": {"user": "alice", "seq": 2}}),
         json!({"marker": {"user": "alice", "seq": 3}}),
+        json!({"room_end": {"id": "r", "members": 0, "markers": 2, "messages": 0}}),
         json!({"user": {"user": "alice", "version": 1, "seen_at_ms": 7}}),
         json!({"user": {"user": "alice", "version": 2}}),
         json!({"end": {"rooms": 1, "members": 0, "markers": 2, "messages": 0, "users": 2}}),

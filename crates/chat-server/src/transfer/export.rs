@@ -11,7 +11,8 @@ use chat_core::{
 use serde::Serialize;
 
 use super::lines::{
-    FORMAT, Header, Line, LogLine, MarkerLine, MemberLine, MessageLine, RoomLine, UserLine,
+    FORMAT, Header, Line, LogLine, MarkerLine, MemberLine, MessageLine, RoomEndLine, RoomLine,
+    UserLine,
 };
 use super::progress::Progress;
 use super::store::Handles;
@@ -102,6 +103,7 @@ impl<'a, W: Write> Exporter<'a, W> {
         };
         let heads = self.store.log.heads(std::slice::from_ref(id)).await?;
         let head = heads.into_iter().next().flatten();
+        let before = self.counts.clone();
         self.write(&Line::Room(RoomLine {
             id: room.id,
             kind: room.kind,
@@ -134,7 +136,12 @@ impl<'a, W: Write> Exporter<'a, W> {
             let is_clipped = self.store.window.is_some_and(|it| head.position.seq > it);
             self.clipped += u64::from(is_clipped);
         }
-        Ok(())
+        self.write(&Line::RoomEnd(RoomEndLine {
+            id: id.clone(),
+            members: self.counts.members - before.members,
+            markers: self.counts.markers - before.markers,
+            messages: self.counts.messages - before.messages,
+        }))
     }
 
     /// A room and its members, as they were together.

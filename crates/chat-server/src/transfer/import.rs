@@ -79,7 +79,7 @@ impl<'a, R: BufRead> Importer<'a, R> {
             let line = serde_json::from_slice(&text);
             let line = line.map_err(|error| self.lines.malformed(&error))?;
             if let Line::End(counts) = line {
-                self.finish_room().await?;
+                self.check_between_rooms()?;
                 self.put_users().await?;
                 self.check_end(&counts)?;
                 progress.finish();
@@ -123,14 +123,23 @@ impl<'a, R: BufRead> Importer<'a, R> {
     async fn take(&mut self, line: Line) -> Result<()> {
         match line {
             Line::Room(room) => {
-                self.finish_room().await?;
+                self.check_between_rooms()?;
                 self.read.rooms += 1;
                 self.room = Some(self.begin_room(room).await?);
             }
             Line::User(user) => {
-                self.finish_room().await?;
+                self.check_between_rooms()?;
                 self.read.users += 1;
                 self.take_user(user).await?;
+            }
+            Line::RoomEnd(end) => {
+                let Some(room) = self.room.take() else {
+                    return Err(self.lines.wrong("belongs to no room"));
+                };
+                // Before the room is there: one that is not whole must never be.
+                room.check_end(&end)
+                    .map_err(|what| self.lines.wrong(what))?;
+                room.finish(self.store, &mut self.done).await?;
             }
             of_a_room => {
                 // Taken out and put back: what it does to the room may be refused by the lines.
@@ -168,7 +177,7 @@ impl<'a, R: BufRead> Importer<'a, R> {
                 Ok(())
             }
             // They are taken care of by whoever calls.
-            Line::Room(_) | Line::User(_) | Line::End(_) => Ok(()),
+            Line::Room(_) | Line::RoomEnd(_) | Line::User(_) | Line::End(_) => Ok(()),
         }
     }
 
@@ -214,10 +223,12 @@ impl<'a, R: BufRead> Importer<'a, R> {
         Ok(self.store.rooms.restore_people(&users).await?)
     }
 
-    /// Puts the room in place whose lines are read.
-    async fn finish_room(&mut self) -> Result<()> {
-        match self.room.take() {
-            Some(room) => room.finish(self.store, &mut self.done).await,
+    fn check_between_rooms(&self) -> Result<()> {
+        match &self.room {
+            Some(room) => Err(self.lines.wrong(format!(
+                "lines are missing: the room {} before it has no end",
+                room.id()
+            ))),
             None => Ok(()),
         }
     }

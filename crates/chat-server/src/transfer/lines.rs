@@ -30,6 +30,8 @@ pub(super) enum Line {
     Marker(MarkerLine),
     /// A message as it stands, in the order of their seqs.
     Message(Box<MessageLine>),
+    /// How much was of a room: its last line.
+    RoomEnd(RoomEndLine),
     /// Somebody, behind all rooms.
     User(UserLine),
     /// How much was before it: the last line.
@@ -101,6 +103,27 @@ pub(super) struct MessageLine {
     pub(super) meta: Option<Meta>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) changed_seq: Option<u64>,
+}
+
+/// Its name is there so that, of two rooms between which lines are lost, neither is taken for whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoomEndLine {
+    pub(super) id: RoomId,
+    pub(super) members: u64,
+    pub(super) markers: u64,
+    pub(super) messages: u64,
+}
+
+impl RoomEndLine {
+    pub(super) fn none_of(id: RoomId) -> Self {
+        Self {
+            id,
+            members: 0,
+            markers: 0,
+            messages: 0,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

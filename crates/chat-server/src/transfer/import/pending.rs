@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chat_core::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX, ROOM_MEMBERS_MAX};
 use chat_core::{Epoch, Marker, Member, MemberRecord, Message, Room, RoomId, RoomRecord, UserId};
 
-use super::super::lines::{MarkerLine, MemberLine, MessageLine, RoomLine};
+use super::super::lines::{MarkerLine, MemberLine, MessageLine, RoomEndLine, RoomLine};
 use super::super::store::Handles;
 use super::{Done, PIECE, Result};
 
@@ -16,6 +16,8 @@ use super::{Done, PIECE, Result};
 pub(super) struct Pending {
     record: RoomRecord,
     skipped: bool,
+    /// What the lines had of it so far.
+    read: RoomEndLine,
     /// Of its new log, and where that stands.
     epoch: Epoch,
     head: u64,
@@ -40,6 +42,7 @@ impl Pending {
             let begun = store.logs.start_over(&line.id, log.seq, log.at_ms).await?;
             epoch = begun.position.epoch;
         }
+        let read = RoomEndLine::none_of(line.id.clone());
         let room = Room {
             id: line.id,
             kind: line.kind,
@@ -57,6 +60,7 @@ impl Pending {
                 members: Vec::new(),
             },
             skipped,
+            read,
             epoch,
             head: line.log.map_or(0, |log| log.seq),
             after: 0,
@@ -66,7 +70,7 @@ impl Pending {
         })
     }
 
-    fn id(&self) -> &RoomId {
+    pub(super) fn id(&self) -> &RoomId {
         &self.record.room.id
     }
 
@@ -80,6 +84,7 @@ impl Pending {
             role,
             since_ms,
         } = line;
+        self.read.members += 1;
         let member = Member { user, role };
         members.push(MemberRecord { member, since_ms });
         Ok(())
@@ -87,6 +92,7 @@ impl Pending {
 
     /// Takes a marker. Answers whether there are enough to be put.
     pub(super) fn take_marker(&mut self, line: MarkerLine) -> bool {
+        self.read.markers += 1;
         let seq = line.seq.min(self.head);
         let read = self.markers.entry(line.user).or_default();
         *read = seq.max(*read);
@@ -97,6 +103,7 @@ impl Pending {
     pub(super) fn take_message(&mut self, line: MessageLine) -> Result<bool, &'static str> {
         let message = line.in_room(self.id(), self.after, self.head)?;
         self.after = message.id.seq;
+        self.read.messages += 1;
         if self.skipped {
             return Ok(false);
         }
@@ -104,6 +111,17 @@ impl Pending {
         self.messages.push(message);
         let enough = self.messages.len() >= READ_ENTRIES_MAX;
         Ok(enough || self.message_bytes >= READ_BYTES_MAX)
+    }
+
+    /// That the lines are all that were written of this room, and of no other one.
+    pub(super) fn check_end(&self, end: &RoomEndLine) -> Result<(), String> {
+        if *end == self.read {
+            return Ok(());
+        }
+        let read = &self.read;
+        Err(format!(
+            "lines are missing or too many: there should be {end:?}, and there were {read:?}"
+        ))
     }
 
     pub(super) async fn put_messages(&mut self, store: &Handles, done: &mut Done) -> Result<()> {

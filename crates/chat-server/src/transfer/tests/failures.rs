@@ -91,6 +91,12 @@ async fn of_somebody_who_is_there_twice_the_greater_numbers_are_kept() {
     let mut lines = exported(&filled().await).await;
     let marker = lines.iter().position(|it| it.contains(r#"{"marker""#));
     let marker = marker.unwrap();
+    let room_end = marker
+        + lines[marker..]
+            .iter()
+            .position(|it| it.contains(r#"{"room_end""#))
+            .unwrap();
+    lines[room_end] = more(&lines[room_end], "markers", 2);
     lines[marker] = r#"{"marker":{"user":"olga","seq":1}}"#.to_owned();
     let twice = [4, 3].map(|seq| format!(r#"{{"marker":{{"user":"olga","seq":{seq}}}}}"#));
     lines.splice(marker..marker, twice);
@@ -121,7 +127,12 @@ fn more(line: &str, count: &str, by: u64) -> String {
 #[tokio::test]
 async fn lines_that_belong_to_no_room_are_refused() {
     let all = exported(&filled().await).await;
-    for part in ["{\"member\"", "{\"marker\"", "{\"message\""] {
+    for part in [
+        "{\"room_end\"",
+        "{\"member\"",
+        "{\"marker\"",
+        "{\"message\"",
+    ] {
         let stray = all.iter().find(|line| line.starts_with(part)).unwrap();
         let error = refused(&[all[0].clone(), stray.clone()]).await;
         assert!(error.contains("line 2: belongs to no room"), "{error}");
@@ -135,7 +146,10 @@ async fn a_room_that_is_there_twice_is_refused_by_its_name() {
         .iter()
         .position(|it| it.contains("\"quiet\""))
         .unwrap();
-    lines.insert(first, lines[first].clone());
+    let ends = |line: &String| line.starts_with("{\"room_end\"");
+    let behind = first + lines[first..].iter().position(ends).unwrap() + 1;
+    let twice = lines[first..behind].to_vec();
+    lines.splice(first..first, twice);
     let error = refused(&lines).await;
     assert!(error.contains("there is a room quiet already"), "{error}");
     assert!(error.contains("--skip-existing"), "{error}");
@@ -151,6 +165,77 @@ async fn lines_that_are_missing_or_too_many_are_noticed() {
     lines.push(all[all.len() - 2].clone());
     let told = refused(&lines).await;
     assert!(told.contains("is behind the end"), "{told}");
+}
+
+#[tokio::test]
+async fn wherever_lines_are_lost_no_room_is_there_that_is_not_whole() {
+    let all = exported(&filled().await).await;
+    let ends = (0..all.len()).filter(|&at| all[at].starts_with("{\"room_end\""));
+    let around = |end: usize| {
+        let from = end.saturating_sub(fastrand::usize(0..5)).max(1);
+        (from, (end + fastrand::usize(1..6)).min(all.len() - 1))
+    };
+    let mut lost: Vec<(usize, usize)> = ends
+        .flat_map(|end| (0..8).map(move |_| end))
+        .map(around)
+        .collect();
+    lost.extend((0..20).map(|_| {
+        let from = fastrand::usize(1..all.len() - 1);
+        (from, fastrand::usize(from + 1..all.len()))
+    }));
+    for (from, to) in lost {
+        let store = empty();
+        let mut lines = all.clone();
+        lines.drain(from..to);
+        let error = imported(&store, &lines, false).await.unwrap_err();
+        let error = error.to_string();
+        let whole = store.directory.rooms(None, 10).await.unwrap().rooms.len();
+        assert_eq!(error.contains("--skip-existing"), whole > 0, "{error}");
+        imported(&store, &all, true).await.unwrap();
+        // Versions of users count on when a room comes behind them.
+        let rooms = |lines: Vec<String>| {
+            let mut lines = lines;
+            lines.retain(|line| !line.starts_with("{\"user\""));
+            lines[1..].sort();
+            lines
+        };
+        let (again, expected) = (rooms(exported(&store).await), rooms(all.clone()));
+        assert_eq!(
+            without_header(&again),
+            without_header(&expected),
+            "{from}..{to}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_rooms_between_which_lines_are_lost_do_not_become_one_that_looks_whole() {
+    let source = empty();
+    for name in ["first", "second"] {
+        let room = room(name);
+        source.directory.enter(&room, &user("olga")).await.unwrap();
+        say(&source, &room, "olga", name).await;
+    }
+    let all = exported(&source).await;
+    let said = |text: &str| {
+        let text = format!("\"text\":\"{text}\"");
+        all.iter().position(|line| line.contains(&text)).unwrap()
+    };
+    let (one, other) = (said("first"), said("second"));
+    let mut lines = all.clone();
+    lines.drain(one.min(other)..one.max(other));
+    let store = empty();
+    let error = imported(&store, &lines, false).await.unwrap_err();
+    assert!(error.to_string().contains("lines are missing"), "{error}");
+    assert!(
+        store
+            .directory
+            .rooms(None, 10)
+            .await
+            .unwrap()
+            .rooms
+            .is_empty()
+    );
 }
 
 #[tokio::test]
