@@ -312,32 +312,61 @@ struct Unfinished {
     path: PathBuf,
     part: PathBuf,
     file: File,
+    is_finished: bool,
 }
 
 impl Unfinished {
     fn create(path: &Path) -> Result<Self, TransferError> {
-        if path.exists() {
-            let there = format!("{} is there already: name another file", path.display());
-            return Err(TransferError::File(there));
-        }
         let mut part = path.as_os_str().to_owned();
         part.push(".");
         part.push(UNFINISHED);
         let part = PathBuf::from(part);
         let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         // What people said is for its owner alone.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options
             .open(&part)
-            .map_err(|error| TransferError::File(format!("{}: {error}", part.display())))?;
-        let path = path.to_owned();
-        Ok(Self { path, part, file })
+            .map_err(|error| of_part(&part, &error))?;
+        let unfinished = Self {
+            path: path.to_owned(),
+            part,
+            file,
+            is_finished: false,
+        };
+        // Not before: another export that had the part until now may just have finished.
+        if path.exists() {
+            let there = format!("{} is there already: name another file", path.display());
+            return Err(TransferError::File(there));
+        }
+        Ok(unfinished)
     }
 
-    fn finish(self) -> Result<(), TransferError> {
+    fn finish(mut self) -> Result<(), TransferError> {
         self.file.sync_all()?;
-        Ok(fs::rename(&self.part, &self.path)?)
+        fs::rename(&self.part, &self.path)?;
+        self.is_finished = true;
+        Ok(())
     }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // If it stays, the next export says so.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn of_part(part: &Path, error: &io::Error) -> TransferError {
+    let part = part.display();
+    TransferError::File(match error.kind() {
+        io::ErrorKind::AlreadyExists => format!(
+            "{part} is there already: another export is writing it, or one was killed. Name another \
+             file, or remove that one if none is running"
+        ),
+        _ => format!("{part}: {error}"),
+    })
 }

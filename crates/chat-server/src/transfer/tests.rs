@@ -17,6 +17,7 @@ use super::store::Handles;
 use super::{TransferError, import_from};
 
 mod failures;
+mod files;
 mod told;
 
 fn room(name: &str) -> RoomId {
