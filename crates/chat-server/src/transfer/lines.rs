@@ -2,13 +2,19 @@
 //! an end. `docs/storage.md` says it for those who write such files.
 
 use chat_core::{Emoji, Message, MessageId, Meta, Millis, Role, RoomId, RoomKind, Text, UserId};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 use super::Counts;
 
 /// The version of the format that this program writes, and the only one that it reads.
 pub(super) const FORMAT: u32 = 1;
+
+/// Greatest seq, time or version. Times are 35,000 years from now by then. What is counted on from there
+/// stays below 2^53, where the scripts in Redis can count no further, and 2^63, where databases end.
+const NUMBER_MAX: u64 = 1 << 50;
+const TOO_GREAT: &str = "a number is greater than 2^50";
 
 /// The first line. What follows depends on its version, so it alone may have fields that are not known.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +54,9 @@ pub(super) struct RoomLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) topic: Option<String>,
     pub(super) slow_mode_s: u32,
+    #[serde(deserialize_with = "number")]
     pub(super) created_at_ms: Millis,
+    #[serde(deserialize_with = "number")]
     pub(super) version: u64,
     /// 32 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +69,9 @@ pub(super) struct RoomLine {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogLine {
+    #[serde(deserialize_with = "number")]
     pub(super) seq: u64,
+    #[serde(deserialize_with = "number")]
     pub(super) at_ms: Millis,
 }
 
@@ -70,6 +80,7 @@ pub(super) struct LogLine {
 pub(super) struct MemberLine {
     pub(super) user: UserId,
     pub(super) role: Role,
+    #[serde(deserialize_with = "number")]
     pub(super) since_ms: Millis,
 }
 
@@ -78,6 +89,7 @@ pub(super) struct MemberLine {
 #[serde(deny_unknown_fields)]
 pub(super) struct MarkerLine {
     pub(super) user: UserId,
+    #[serde(deserialize_with = "number")]
     pub(super) seq: u64,
 }
 
@@ -89,8 +101,13 @@ pub(super) struct MessageLine {
     /// Nothing if it was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<Text>,
+    #[serde(deserialize_with = "number")]
     pub(super) sent_at_ms: Millis,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_number"
+    )]
     pub(super) edited_at_ms: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reply_to: Option<MessageId>,
@@ -101,7 +118,11 @@ pub(super) struct MessageLine {
     /// The text of a JSON object, as it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) meta: Option<Meta>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_number"
+    )]
     pub(super) changed_seq: Option<u64>,
 }
 
@@ -131,8 +152,13 @@ impl RoomEndLine {
 pub(super) struct UserLine {
     pub(super) user: UserId,
     /// Of his memberships.
+    #[serde(deserialize_with = "number")]
     pub(super) version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_number"
+    )]
     pub(super) seen_at_ms: Option<Millis>,
 }
 
@@ -168,6 +194,9 @@ impl MessageLine {
         if seq > head {
             return Err("a message is above where the log of its room stands");
         }
+        if self.reply_to.is_some_and(|id| id.seq > NUMBER_MAX) {
+            return Err(TOO_GREAT);
+        }
         let is_changed =
             self.text.is_none() || self.edited_at_ms.is_some() || !self.reactions.is_empty();
         match self.changed_seq {
@@ -194,5 +223,19 @@ impl MessageLine {
             meta: self.meta,
             changed_seq: self.changed_seq,
         })
+    }
+}
+
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    match u64::deserialize(from)? {
+        number if number <= NUMBER_MAX => Ok(number),
+        _ => Err(D::Error::custom(TOO_GREAT)),
+    }
+}
+
+fn optional_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match Option::deserialize(from)? {
+        Some(number) if number > NUMBER_MAX => Err(D::Error::custom(TOO_GREAT)),
+        number => Ok(number),
     }
 }

@@ -125,6 +125,40 @@ fn more(line: &str, count: &str, by: u64) -> String {
 }
 
 #[tokio::test]
+async fn numbers_with_which_no_store_could_go_on_are_refused() {
+    let all = exported(&filled().await).await;
+    let numbers = [
+        (r#"{"room":{"id":"team""#, "/room/created_at_ms"),
+        (r#"{"room":{"id":"team""#, "/room/version"),
+        (r#"{"room":{"id":"team""#, "/room/log/seq"),
+        (r#"{"room":{"id":"team""#, "/room/log/at_ms"),
+        (r#"{"member""#, "/member/since_ms"),
+        (r#"{"marker""#, "/marker/seq"),
+        ("two, corrected", "/message/sent_at_ms"),
+        ("two, corrected", "/message/edited_at_ms"),
+        ("two, corrected", "/message/changed_seq"),
+        (r#"{"user":{"user":"visitor""#, "/user/version"),
+        (r#"{"user":{"user":"visitor""#, "/user/seen_at_ms"),
+    ];
+    for (part, pointer) in numbers {
+        let line = all.iter().find(|line| line.contains(part)).unwrap();
+        let mut changed: serde_json::Value = serde_json::from_str(line).unwrap();
+        *changed.pointer_mut(pointer).unwrap() = ((1_u64 << 50) + 1).into();
+        let (number, lines) = with(&all, part, &changed.to_string());
+        let error = refused(&lines).await;
+        let told = format!("line {number}: is no line of an export: a number is greater than 2^50");
+        assert!(error.starts_with(&told), "{pointer}: {error}");
+    }
+    let reply = all.iter().find(|line| line.contains("reply_to")).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(reply).unwrap();
+    changed["message"]["reply_to"] = "1125899906842625.AAAAAAAAAAA".into();
+    let (number, lines) = with(&all, "reply_to", &changed.to_string());
+    let error = refused(&lines).await;
+    let told = format!("line {number}: a number is greater");
+    assert!(error.starts_with(&told), "{error}");
+}
+
+#[tokio::test]
 async fn lines_that_belong_to_no_room_are_refused() {
     let all = exported(&filled().await).await;
     for part in [
