@@ -107,9 +107,23 @@ impl Config {
         arguments: &[String],
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
+        Self::load_but(&[], args, arguments, environment)
+    }
+
+    /// As [`Self::load`], but what the file and the environment say of some keys is set aside.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake of the rest.
+    pub(crate) fn load_but(
+        set_aside: &[&str],
+        args: &ServeArgs,
+        arguments: &[String],
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let mut settings = Settings::default();
         add_file(&mut settings, args, environment);
         add_environment(&mut settings, environment);
+        settings.set_aside(set_aside);
         add_flags(&mut settings, args);
         let config = read(&mut settings, arguments);
         let mistakes: Vec<Mistake> = settings.finish();

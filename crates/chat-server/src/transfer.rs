@@ -289,12 +289,9 @@ impl StoreArgs {
     }
 
     fn config(&self, environment: &Environment) -> Result<Config, TransferError> {
-        let mut environment = environment.clone();
-        if self.store.as_deref().is_some_and(|store| store != "redis") && self.redis.is_none() {
-            // Another store is meant than the one that the environment is set up for.
-            environment.remove("CHAT_REDIS");
-            environment.remove("REDIS_URL");
-        }
+        // Another store is meant than the one that the environment and the file are set up for.
+        let is_elsewhere = self.store.as_deref().is_some_and(|store| store != "redis");
+        let set_aside: &[&str] = if is_elsewhere { &["redis"] } else { &[] };
         let args = ServeArgs {
             store: self.store.clone(),
             redis: self.redis.clone(),
@@ -303,7 +300,7 @@ impl StoreArgs {
             config: self.config.clone(),
             ..ServeArgs::default()
         };
-        Ok(Config::load(&args, &[], &environment)?)
+        Ok(Config::load_but(set_aside, &args, &[], environment)?)
     }
 }
 

@@ -36,6 +36,11 @@ impl Settings {
         });
     }
 
+    /// Forgets what was added of these keys.
+    pub(super) fn set_aside(&mut self, keys: &[&str]) {
+        self.given.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+
     /// The most important value of a key; notes the mistakes of all.
     pub(super) fn read<T>(
         &mut self,

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 
 use crate::cli::{Cli, Task};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Store};
 
 use super::super::TransferError;
 
@@ -17,6 +17,32 @@ fn told(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, Transf
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     export.store.config(&owned.collect::<Environment>())
+}
+
+#[test]
+fn another_store_sets_aside_the_redis_of_the_environment_and_of_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "redis = 'redis://127.0.0.1:1'\nlog = 'debug'\n";
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    let elsewhere = ["--store", "sqlite:other.db", "--config", path];
+    let variables = [
+        ("REDIS_URL", "redis://127.0.0.1:2"),
+        ("CHAT_REDIS", "nonsense"),
+    ];
+    for variables in [&[][..], &variables] {
+        let config = told(&elsewhere, variables).unwrap();
+        assert!(matches!(config.store, Store::Sql(_)), "{config:?}");
+        assert_eq!((config.redis, config.log.as_str()), (None, "debug"));
+    }
+    for same in [
+        &["--config", path][..],
+        &["--config", path, "--store", "redis"],
+    ] {
+        let config = told(same, &[]).unwrap();
+        assert_eq!(config.store, Store::Redis);
+        assert!(config.redis.is_some());
+    }
 }
 
 #[test]
