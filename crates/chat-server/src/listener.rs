@@ -45,7 +45,9 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Takes it, first of all: of two servers by mistake the second one should touch nothing.
+    /// Takes it, first of all: beside a server that serves, a second one by mistake should touch nothing.
+    /// Beside one that still waits for its database it may: whoever opens the port first has it, and the
+    /// other one is told then.
     ///
     /// # Errors
     /// [`ListenError`], which says what to do.

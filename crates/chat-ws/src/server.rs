@@ -83,6 +83,9 @@ impl Reserved {
     /// Takes a port before there is anything to serve on it: whoever comes too early is refused at
     /// once instead of left waiting. Port 0 takes a free one.
     ///
+    /// Keeps out nobody who reserves it likewise: of two, the second to [`listen`](Self::listen) is
+    /// refused.
+    ///
     /// # Errors
     /// What the system says, `AddrInUse` and `PermissionDenied` above all.
     pub fn new(address: SocketAddr) -> io::Result<Self> {
