@@ -14,6 +14,8 @@ use crate::run::{OUTAGE, Run, scenario};
 
 /// The node whose link fails.
 const MUTE: usize = 0;
+/// A lease that outlasts a renewal over a slow link: a ping and the renewal itself, one after the other.
+const SLOW_TTL: Duration = Duration::from_secs(12);
 
 async fn is_refused_but_hears(run: &Run) {
     run.is_refused(MUTE).await;
@@ -61,6 +63,7 @@ fn publishers_that_stall_leave_the_node_hearing() {
 fn what_reached_the_log_unanswered_is_not_doubled_by_the_retry() {
     let mut settings = Settings::default();
     settings.limits.read_timeout = Duration::from_secs(3);
+    settings.limits.node_ttl = SLOW_TTL;
     // More than a node still waits for an answer that the log gave in time.
     let way_back = settings.limits.append_timeout + 2 * APPEND_MARGIN;
     scenario(settings, async |run| {
@@ -90,7 +93,8 @@ fn what_reached_the_log_unanswered_is_not_doubled_by_the_retry() {
 /// that its outcome is unknown, and does not send it again: then it must not come in later.
 #[test]
 fn an_append_that_arrives_late_does_not_act() {
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    settings.limits.node_ttl = SLOW_TTL;
     // It arrives while its sender still waits.
     let one_way = settings.limits.append_timeout + APPEND_MARGIN / 2;
     scenario(settings, async |run| {
