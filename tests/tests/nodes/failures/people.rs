@@ -150,7 +150,8 @@ async fn two_devices_on_two_nodes_are_one_person() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_moves_to_another_node_is_noticed_by_nobody() {
     let redis = RedisServer::start().await;
-    let limits = ["--limit", "node_ttl=2s", "--limit", "leave_grace=3s"];
+    // Long enough that no node loses its lease on a machine that others use too.
+    let limits = ["--limit", "node_ttl=4s", "--limit", "leave_grace=3s"];
     let url = redis.url();
     let start = || ServerProcess::start(&[&["--redis", url.as_str()], limits.as_slice()].concat());
     let (one, mut two) = (start(), start());
