@@ -310,6 +310,11 @@ async fn publish(inner: &Arc<Inner>, batch: Vec<Publication>, rooms: &[RoomId]) 
     if batch.is_empty() {
         return;
     }
+    if inner.parts.is_away(Part::BrokerOut) {
+        // Asked now, one that stalls would hold up the lane's next append: once in a while is enough.
+        inner.unannounced.add(rooms);
+        return;
+    }
     match inner.pubsub.publish(batch).await {
         Ok(()) => inner.set_part(Part::BrokerOut, false),
         Err(error) => {

@@ -100,53 +100,93 @@ async fn a_log_that_does_not_answer_makes_the_outcome_unknown() {
     );
 }
 
+/// A node on a broker that refuses the first entry, and what the broker was told otherwise.
+struct RefusedOnce {
+    service: ChatService,
+    published: Arc<Mutex<Vec<Publication>>>,
+    _broker: EventSender,
+}
+
+impl RefusedOnce {
+    fn on(log: &Log) -> Self {
+        let (broker, events) = event_queue(10);
+        let events = Mutex::new(Some(events));
+        let published = Arc::new(Mutex::new(Vec::new()));
+        let mut pubsub = MockPubSub::new();
+        pubsub.expect_reach().return_const(Reach::Process);
+        pubsub
+            .expect_events()
+            .returning(move || events.lock().take());
+        pubsub.expect_subscribe().returning(|_| Ok(()));
+        let mut failures = 1;
+        let seen = Arc::clone(&published);
+        pubsub
+            .expect_publish()
+            .returning(move |batch: Vec<Publication>| {
+                let is_signal = batch.iter().any(|publication| publication.envelope[1] == 0);
+                if !is_signal && failures > 0 {
+                    failures -= 1;
+                    return Err(crate::pubsub::PubSubError::Unavailable("gone".to_owned()));
+                }
+                seen.lock().extend(batch);
+                Ok(())
+            });
+        let presence = mock_presence(&Counts::default());
+        let service = ChatService::builder(Arc::new(pubsub), Arc::new(presence))
+            .room_log(Arc::new(mock_log(log)))
+            .directory(Arc::new(mock_directory()))
+            .build()
+            .unwrap();
+        Self {
+            service,
+            published,
+            _broker: broker,
+        }
+    }
+
+    async fn is_acked(&self, key: &str) {
+        let Command::Send(message) = send("hello", key) else {
+            unreachable!()
+        };
+        let sent = self.service.send(&user("alice"), message).await;
+        assert!(sent.is_ok(), "acked: the log has it");
+    }
+
+    /// All that was published by now is one bare head.
+    async fn announces_only(&self, seq: u64) {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let heads = self.published.lock().clone();
+        assert_eq!(heads.len(), 1);
+        let decoded = envelope::decode(&heads[0].topic, &heads[0].envelope).unwrap();
+        assert!(matches!(decoded, envelope::Envelope::Head(header) if header.position.seq == seq));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_could_not_be_published_is_announced_as_a_bare_head() {
     let (wire, log, counts) = (Wire::default(), Log::default(), Counts::default());
     let node = Node::of(&wire, &log, &counts);
-    let (broker, events) = event_queue(10);
-    let events = Mutex::new(Some(events));
-    let published = Arc::new(Mutex::new(Vec::new()));
-    let mut pubsub = MockPubSub::new();
-    pubsub.expect_reach().return_const(Reach::Process);
-    pubsub
-        .expect_events()
-        .returning(move || events.lock().take());
-    pubsub.expect_subscribe().returning(|_| Ok(()));
-    let mut failures = 1;
-    let seen = Arc::clone(&published);
-    pubsub
-        .expect_publish()
-        .returning(move |batch: Vec<Publication>| {
-            let is_signal = batch.iter().any(|publication| publication.envelope[1] == 0);
-            if !is_signal && failures > 0 {
-                failures -= 1;
-                return Err(crate::pubsub::PubSubError::Unavailable("gone".to_owned()));
-            }
-            seen.lock().extend(batch);
-            Ok(())
-        });
-    let failing = ChatService::builder(Arc::new(pubsub), Arc::new(mock_presence(&counts)))
-        .room_log(Arc::new(mock_log(&log)))
-        .directory(Arc::new(mock_directory()))
-        .build()
-        .unwrap();
-    let Command::Send(message) = send("hello", "k") else {
-        unreachable!()
-    };
-    assert!(
-        failing.send(&user("alice"), message).await.is_ok(),
-        "acked: the log has it"
-    );
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let failing = RefusedOnce::on(&log);
+    failing.is_acked("k").await;
+    failing.announces_only(1).await;
     let mut bob = node.connect("bob").await;
     let joined = bob.join(None).await;
     assert_eq!(joined.position.seq, 1);
-    let heads = published.lock().clone();
-    assert_eq!(heads.len(), 1);
-    let decoded = envelope::decode(&heads[0].topic, &heads[0].envelope).unwrap();
-    assert!(matches!(decoded, envelope::Envelope::Head(header) if header.position.seq == 1));
-    drop(broker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_the_broker_has_healed_is_not_published_and_its_head_is_announced() {
+    let log = Log::default();
+    let failing = RefusedOnce::on(&log);
+    failing.is_acked("k").await;
+    failing.is_acked("k2").await;
+    failing.announces_only(2).await;
+    failing.is_acked("k3").await;
+    // The ack does not wait for it.
+    tokio::task::yield_now().await;
+    let last = failing.published.lock().last().cloned().unwrap();
+    let decoded = envelope::decode(&last.topic, &last.envelope).unwrap();
+    assert!(matches!(decoded, envelope::Envelope::Entry(..)), "healed");
 }
 
 #[test]

@@ -108,11 +108,12 @@ struct Reader {
 impl Reader {
     async fn come(&mut self, world: (&Cluster, &Model), node: usize) {
         self.session = Some(world.0.connect(node, "dan").await);
-        self.join(world.1).await;
+        self.join(world.1, 0).await;
     }
 
-    async fn join(&mut self, model: &Model) {
-        let gone = model.gone();
+    /// `heard` is how much of the room his node has surely heard of: more may have been acked by the
+    /// other one.
+    async fn join(&mut self, model: &Model, heard: u64) {
         let mut is_in = false;
         while !is_in {
             let join = Command::Join {
@@ -126,6 +127,7 @@ impl Reader {
                 match frame {
                     Outgoing::Answer { result, .. } => match *result {
                         Ok(Answer::Joined(result)) => {
+                            let gone = model.gone(result.position.seq.max(heard));
                             let back: Vec<_> =
                                 texts(&result).intersection(&gone).cloned().collect();
                             assert!(back.is_empty(), "was deleted: {back:?}");
@@ -164,7 +166,7 @@ impl Reader {
         }
         if std::mem::take(&mut self.was_reset) {
             self.at = None;
-            self.join(model).await;
+            self.join(model, 0).await;
         }
     }
 }
@@ -176,6 +178,8 @@ struct World {
     people: Vec<(usize, Person)>,
     /// One who is always there, unless his node dies, and one who comes and goes.
     readers: [Reader; 2],
+    /// Where they began.
+    began: Option<Position>,
     said: u64,
     name: Option<String>,
     has_eve: bool,
@@ -202,6 +206,7 @@ impl World {
             model: Model::default(),
             people,
             readers: Default::default(),
+            began: None,
             said: 0,
             name: None,
             has_eve: false,
@@ -209,6 +214,7 @@ impl World {
         for (node, reader) in world.readers.iter_mut().enumerate() {
             reader.come((&world.cluster, &world.model), node).await;
         }
+        world.began = world.readers[0].at;
         world.cluster.set(FAULTS, LogFaults::default());
         world
     }
@@ -442,6 +448,16 @@ impl World {
                 assert_eq!(reader.screen.name, self.name);
                 assert_eq!(reader.screen.members, 4 + u64::from(self.has_eve));
             }
+        }
+        for node in 0..2 {
+            // Recovers all that happened, in as many pieces as it takes.
+            let mut late = Reader {
+                session: Some(self.cluster.connect(node, "dan").await),
+                at: self.began,
+                ..Reader::default()
+            };
+            late.join(&self.model, head.position.seq).await;
+            assert_eq!(late.screen.messages(), self.model.messages());
         }
         self.cluster.set(FAULTS, LogFaults::default());
     }

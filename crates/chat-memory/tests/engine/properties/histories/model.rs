@@ -75,9 +75,18 @@ impl Model {
         }
     }
 
+    fn until(&self, seq: u64) -> impl Iterator<Item = &Deed> {
+        let until = self.deeds.iter().filter(move |(at, _)| *at <= seq);
+        until.map(|(_, deed)| deed)
+    }
+
     pub(super) fn messages(&self) -> BTreeMap<MessageId, Shown> {
+        self.messages_at(u64::MAX)
+    }
+
+    fn messages_at(&self, seq: u64) -> BTreeMap<MessageId, Shown> {
         let mut messages: BTreeMap<MessageId, Shown> = BTreeMap::new();
-        for (_, deed) in &self.deeds {
+        for deed in self.until(seq) {
             match deed {
                 Deed::Said(id, shown) => drop(messages.insert(*id, shown.clone())),
                 Deed::Edited(id, text, mentions) => {
@@ -124,14 +133,14 @@ impl Model {
         (unread.len() as u32, mentions.count() as u32)
     }
 
-    /// Every text that was ever said and is in no message now.
-    pub(super) fn gone(&self) -> BTreeSet<String> {
-        let messages = self.messages();
+    /// Every text that was said by the entry of that seq and was in no message then.
+    pub(super) fn gone(&self, seq: u64) -> BTreeSet<String> {
+        let messages = self.messages_at(seq);
         let now: BTreeSet<&str> = messages
             .values()
             .filter_map(|it| it.text.as_deref())
             .collect();
-        let ever = self.deeds.iter().filter_map(|(_, deed)| match deed {
+        let ever = self.until(seq).filter_map(|deed| match deed {
             Deed::Said(id, shown) if messages[id].text.is_none() => shown.text.clone(),
             Deed::Edited(id, text, _) if messages[id].text.is_none() => Some(text.to_string()),
             _ => None,
