@@ -44,13 +44,14 @@ mod identities;
 mod session;
 
 mod attendance;
+mod backoff;
 mod connection;
 mod facts;
 mod flight;
 mod members;
+mod roles;
 mod room;
 mod roster;
-mod standings;
 mod tail;
 
 mod access;
@@ -106,7 +107,7 @@ use identities::Identities;
 use known::Known;
 use lanes::Lanes;
 use limiter::Limiter;
-use people_work::Standings;
+use people_work::PeopleWork;
 use rooms::Rooms;
 use users::Users;
 
@@ -164,7 +165,7 @@ pub(crate) struct Inner {
     changes: Arc<tokio::sync::Semaphore>,
     /// Places for steps of presence that are under way.
     presence_steps: tokio::sync::Semaphore,
-    standings: Standings,
+    people_work: PeopleWork,
     lanes: Lanes,
     limiter: Arc<Limiter>,
     counted: Counted,

@@ -64,7 +64,7 @@ impl Inner {
             }
         };
         let Some(access) = access else {
-            self.forget_standing(room, &connection.user);
+            self.forget_role(room, &connection.user);
             return Err(permission::no_room());
         };
         let (kind, role) = (access.room.kind, access.role);
@@ -139,15 +139,15 @@ impl Inner {
         };
         let entered = self.ask_or_recall(ask, recall).await;
         if entered.as_ref().is_err_and(|error| !error.is_retryable()) {
-            self.forget_standing(id, &connection.user);
+            self.forget_role(id, &connection.user);
         }
         entered
     }
 
     /// The directory says that somebody is no member.
-    pub(super) fn forget_standing(&self, room: &RoomId, user: &UserId) {
+    pub(super) fn forget_role(&self, room: &RoomId, user: &UserId) {
         if let Some(hub) = self.rooms.find(room) {
-            hub.state.lock().standings.forget(user);
+            hub.state.lock().roles.forget(user);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::service::identities::Identities;
 use crate::service::known::Known;
 use crate::service::lanes::{Lanes, Unannounced};
 use crate::service::limiter::{self, Limiter};
-use crate::service::people_work::{self, Standings};
+use crate::service::people_work::{self, PeopleWork};
 use crate::service::rooms::Rooms;
 use crate::service::users::Users;
 use crate::service::{
@@ -187,7 +187,7 @@ impl ChatServiceBuilder {
             healing: Healing::default(),
             changes: Arc::new(tokio::sync::Semaphore::new(ROOM_CHANGES_MAX)),
             presence_steps: tokio::sync::Semaphore::new(PRESENCE_STEPS_MAX),
-            standings: Standings::default(),
+            people_work: PeopleWork::default(),
             limits: self.limits,
             pubsub: self.pubsub,
             presence: self.presence,

@@ -2,20 +2,16 @@
 //! settles what comes after a loss.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::event::Event;
 use crate::feed::{Feed, Loss, Want};
 use crate::limits::READ_ENTRIES_MAX;
 use crate::position::Position;
 use crate::room_log::Head;
+use crate::service::backoff::Backoff;
 use crate::service::room::RoomHub;
 use crate::service::{Inner, counting};
 
-/// First wait after a read that failed; doubled up to [`RETRY_MAX`], with full jitter.
-pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
-/// Longest wait between two reads that fail.
-pub(super) const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Rooms whose heads are asked for at once.
 const HEADS_BATCH: usize = 256;
 
@@ -38,10 +34,9 @@ impl Inner {
     /// one call for many rooms, where a read of each would overrun it as it comes back.
     pub(super) async fn compare(self: &Arc<Self>, rooms: &[Arc<RoomHub>]) {
         for batch in rooms.chunks(HEADS_BATCH) {
-            let mut retry = RETRY_MIN;
+            let mut backoff = Backoff::default();
             while !self.compare_batch(batch).await {
-                tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-                retry = (retry * 2).min(RETRY_MAX);
+                backoff.wait().await;
             }
         }
     }
@@ -100,7 +95,7 @@ fn want(room: &RoomHub) -> Want {
 }
 
 async fn drive(inner: Arc<Inner>, room: Arc<RoomHub>) {
-    let mut retry = RETRY_MIN;
+    let mut backoff = Backoff::default();
     let mut waited = false;
     loop {
         let done = match want(&room) {
@@ -120,10 +115,9 @@ async fn drive(inner: Arc<Inner>, room: Arc<RoomHub>) {
         };
         waited = false;
         if done {
-            retry = RETRY_MIN;
+            backoff.reset();
         } else {
-            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-            retry = (retry * 2).min(RETRY_MAX);
+            backoff.wait().await;
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::limits::{ROOM_CHANGES_MAX, ROOM_NAME_BYTES_MAX, SLOW_MODE_S_MAX, TOPI
 use crate::room::{Access, Member, Role, RoomChange};
 use crate::room_log::Appended;
 use crate::service::Inner;
+use crate::service::backoff::Backoff;
 use crate::service::connection::Connection;
 use crate::service::lanes::Done;
 use crate::service::permission::{self, Action};
@@ -33,8 +34,6 @@ use crate::topic::Topic;
 pub(super) use wanted::Wanted;
 use wanted::{check_bytes, check_size, check_users, once_each};
 
-/// First wait before a change is logged again; doubled up to [`RETRY_MAX`], with full jitter.
-const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts to log a change.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -274,7 +273,7 @@ impl Inner {
             let _place = place;
             let mut logged = outcome.await;
             done();
-            let mut retry = RETRY_MIN;
+            let mut backoff = Backoff::up_to(RETRY_MAX);
             // Nobody answers only if the node ends.
             while let Ok(Err(error)) = logged {
                 if !error.is_retryable() {
@@ -282,8 +281,7 @@ impl Inner {
                     tracing::error!(%room, %error, "a change of a room cannot be logged");
                     return;
                 }
-                tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-                retry = (retry * 2).min(RETRY_MAX);
+                backoff.wait().await;
                 outcome = inner.try_to_log(&made).await;
                 logged = outcome.await;
             }
@@ -306,7 +304,7 @@ impl Inner {
     fn tell_members<'a>(self: &Arc<Self>, room: &RoomId, users: impl Iterator<Item = &'a UserId>) {
         for user in users {
             self.signal(Topic::User(user.clone()), &Signal::Membership(room.clone()));
-            self.forget_standing(room, user);
+            self.forget_role(room, user);
             if let Some(hub) = self.users.find(user) {
                 self.look_at(&hub, Look::One(room.clone()));
             }

@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// The rooms that it joined, or is joining, and what its user is in them. Few: a list is smaller
     /// than a map.
-    rooms: Mutex<Vec<(Arc<RoomHub>, Standing)>>,
+    rooms: Mutex<Vec<(Arc<RoomHub>, RoleAt)>>,
     /// Rooms that it was told to be removed from, by their logs, before the directory was asked.
     dismissed: Mutex<Vec<RoomId>>,
     greeted: AtomicBool,
@@ -47,13 +47,13 @@ const DISMISSED_MAX: usize = 64;
 
 /// What a connection's user is in a room that it joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct RoleAt {
     pub(super) role: Option<Role>,
     /// The version of the room of which that is: changes up to it say nothing new.
     pub(super) version: u64,
 }
 
-impl From<&Access> for Standing {
+impl From<&Access> for RoleAt {
     fn from(access: &Access) -> Self {
         Self {
             role: access.role,
@@ -130,12 +130,12 @@ impl Connection {
         if let Some((_, known)) = rooms.iter_mut().find(|(other, _)| Arc::ptr_eq(other, room)) {
             // The room's log may have said more since the directory was asked.
             if access.room.version >= known.version {
-                *known = Standing::from(access);
+                *known = RoleAt::from(access);
             }
             return Ok(());
         }
         check_count(rooms.len(), max)?;
-        rooms.push((Arc::clone(room), Standing::from(access)));
+        rooms.push((Arc::clone(room), RoleAt::from(access)));
         Ok(())
     }
 
@@ -194,19 +194,19 @@ impl Connection {
     }
 
     /// What its user is in a room that it joined.
-    pub(super) fn standing(&self, id: &RoomId) -> Option<Standing> {
+    pub(super) fn role_in(&self, id: &RoomId) -> Option<RoleAt> {
         let rooms = self.rooms.lock();
         let mut rooms = rooms.iter();
-        rooms.find_map(|(room, standing)| (room.id == *id).then_some(*standing))
+        rooms.find_map(|(room, role_at)| (room.id == *id).then_some(*role_at))
     }
 
     /// What its user may do in a room that it joined, as the room's log has it.
     pub(super) fn known_access(&self, id: &RoomId) -> Option<Access> {
         let rooms = self.rooms.lock();
-        let (hub, standing) = rooms.iter().find(|(room, _)| room.id == *id)?;
+        let (hub, role_at) = rooms.iter().find(|(room, _)| room.id == *id)?;
         Some(Access {
             room: Room::clone(&*hub.facts()?),
-            role: standing.role,
+            role: role_at.role,
         })
     }
 
@@ -214,9 +214,9 @@ impl Connection {
     pub(super) fn set_role(&self, id: &RoomId, role: Role, version: u64) {
         let mut rooms = self.rooms.lock();
         let joined = rooms.iter_mut().find(|(room, _)| room.id == *id);
-        if let Some((_, standing)) = joined.filter(|(_, standing)| standing.version < version) {
+        if let Some((_, role_at)) = joined.filter(|(_, role_at)| role_at.version < version) {
             let role = Some(role);
-            *standing = Standing { role, version };
+            *role_at = RoleAt { role, version };
         }
     }
 
@@ -290,7 +290,7 @@ mod tests {
             },
             role: Some(role),
         };
-        let role = |connection: &Connection| connection.standing(&id).and_then(|now| now.role);
+        let role = |connection: &Connection| connection.role_in(&id).and_then(|now| now.role);
         connection.enter(&hub, &access(Role::Admin, 5), 1).unwrap();
         connection.set_role(&id, Role::Member, 6);
         connection.enter(&hub, &access(Role::Admin, 5), 1).unwrap();

@@ -10,7 +10,7 @@ use crate::limits::BACKLOG_MAX;
 use crate::metrics::Metrics;
 use crate::room_log::PageFrom;
 use crate::service::Inner;
-use crate::service::catch_up::{RETRY_MAX, RETRY_MIN};
+use crate::service::backoff::Backoff;
 use crate::service::room::{RoomHub, RoomState};
 use crate::service::tally::Loaded;
 use crate::service::unread::Life;
@@ -111,7 +111,7 @@ impl RoomState {
 /// Makes counts known for those who are owed something. A log that is away is asked until it
 /// answers.
 pub(super) async fn tell_owed(inner: Arc<Inner>, room: Arc<RoomHub>) {
-    let mut retry = RETRY_MIN;
+    let mut backoff = Backoff::default();
     loop {
         {
             let mut state = room.state.lock();
@@ -121,10 +121,9 @@ pub(super) async fn tell_owed(inner: Arc<Inner>, room: Arc<RoomHub>) {
             }
         }
         if inner.make_countable(&room).await.is_ok() {
-            retry = RETRY_MIN;
+            backoff.reset();
             continue;
         }
-        tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-        retry = (retry * 2).min(RETRY_MAX);
+        backoff.wait().await;
     }
 }

@@ -19,7 +19,7 @@ use crate::position::Position;
 use crate::room::{Access, Room, RoomKind};
 use crate::service::Inner;
 use crate::service::access::Entered;
-use crate::service::connection::{Connection, Standing};
+use crate::service::connection::{Connection, RoleAt};
 use crate::service::housekeeping::Timer;
 use crate::service::members::Hold;
 use crate::service::missed::Missed;
@@ -191,8 +191,8 @@ impl Joining<'_> {
             return Ok(Place::Outdated);
         }
         if let Some(link) = self.link {
-            let standing = Standing::from(&self.access);
-            state.standings.put(&self.connection.user, standing, link);
+            let role_at = RoleAt::from(&self.access);
+            state.roles.put(&self.connection.user, role_at, link);
         }
         state.idle_since = None;
         state.hold(self.connection);

@@ -15,7 +15,7 @@ use crate::service::connection::Connection;
 
 /// How a connection stands in a room.
 #[derive(Debug)]
-enum Standing {
+enum Progress {
     /// It is being told what it missed; what comes meanwhile is held.
     CatchingUp(Hold),
     /// It receives every entry, as it is delivered; from behind `after` on, if it came to stand
@@ -34,7 +34,7 @@ pub(super) struct Hold {
 #[derive(Debug)]
 struct Member {
     connection: Arc<Connection>,
-    standing: Standing,
+    progress: Progress,
     /// It counts in the room's presence.
     present: bool,
 }
@@ -62,21 +62,21 @@ impl Members {
             .index
             .get(&id)
             .and_then(|place| self.members.get(*place));
-        member.is_some_and(|member| matches!(member.standing, Standing::Live { .. }))
+        member.is_some_and(|member| matches!(member.progress, Progress::Live { .. }))
     }
 
     /// From now on what is delivered is held for the connection, which may be here already.
     pub(super) fn hold(&mut self, connection: &Arc<Connection>) {
-        let standing = Standing::CatchingUp(Hold::default());
+        let progress = Progress::CatchingUp(Hold::default());
         if let Some(place) = self.index.get(&connection.id) {
-            self.members[*place].standing = standing;
+            self.members[*place].progress = progress;
             return;
         }
         self.index.insert(connection.id, self.members.len());
         let connection = Arc::clone(connection);
         self.members.push(Member {
             connection,
-            standing,
+            progress,
             present: false,
         });
     }
@@ -84,9 +84,9 @@ impl Members {
     /// What was held so far, to be replaced by a new hold.
     pub(super) fn take_hold(&mut self, id: ConnectionId) -> Option<Hold> {
         let member = self.members.get_mut(*self.index.get(&id)?)?;
-        match &mut member.standing {
-            Standing::CatchingUp(hold) => Some(std::mem::take(hold)),
-            Standing::Live { .. } => None,
+        match &mut member.progress {
+            Progress::CatchingUp(hold) => Some(std::mem::take(hold)),
+            Progress::Live { .. } => None,
         }
     }
 
@@ -100,7 +100,7 @@ impl Members {
         else {
             return false;
         };
-        member.standing = Standing::Live { after };
+        member.progress = Progress::Live { after };
         !std::mem::replace(&mut member.present, true)
     }
 
@@ -121,7 +121,7 @@ impl Members {
         &mut self,
         is_out: impl Fn(&Connection) -> bool,
     ) -> Vec<(Arc<Connection>, bool)> {
-        let is_live = |member: &&Member| matches!(member.standing, Standing::Live { .. });
+        let is_live = |member: &&Member| matches!(member.progress, Progress::Live { .. });
         let live = self.members.iter().filter(is_live);
         let out = live.filter(|member| is_out(&member.connection));
         let out: Vec<_> = out.map(|member| Arc::clone(&member.connection)).collect();
@@ -139,8 +139,8 @@ impl Members {
     pub(super) fn deliver(&mut self, entries: &[Arc<Delivery>], hold_max: usize) -> u64 {
         let mut queued = 0;
         for member in &mut self.members {
-            match &mut member.standing {
-                Standing::Live { after } => {
+            match &mut member.progress {
+                Progress::Live { after } => {
                     let reset;
                     let news = match after.map_or(Fit::Behind(entries), |at| fit(at, entries)) {
                         Fit::NotYet => continue,
@@ -157,7 +157,7 @@ impl Members {
                         queued += news.len() as u64;
                     }
                 }
-                Standing::CatchingUp(hold) => hold.push(entries, hold_max),
+                Progress::CatchingUp(hold) => hold.push(entries, hold_max),
             }
         }
         queued
@@ -166,7 +166,7 @@ impl Members {
     /// The connections that have joined.
     pub(super) fn live(&self) -> impl Iterator<Item = &Arc<Connection>> {
         let live = self.members.iter();
-        let live = live.filter(|member| matches!(member.standing, Standing::Live { .. }));
+        let live = live.filter(|member| matches!(member.progress, Progress::Live { .. }));
         live.map(|member| &member.connection)
     }
 
@@ -174,7 +174,7 @@ impl Members {
     pub(super) fn tell(&self, event: &Arc<Delivery>, except: Option<&UserId>) -> u64 {
         let mut queued = 0;
         for member in &self.members {
-            let wanted = matches!(member.standing, Standing::Live { .. })
+            let wanted = matches!(member.progress, Progress::Live { .. })
                 && except != Some(&member.connection.user);
             if wanted
                 && member
@@ -192,9 +192,9 @@ impl Members {
     /// The log was lost: everybody goes on from where the node does.
     pub(super) fn reset(&mut self) {
         for member in &mut self.members {
-            match &mut member.standing {
-                Standing::Live { after } => *after = None,
-                Standing::CatchingUp(hold) => *hold = Hold::default(),
+            match &mut member.progress {
+                Progress::Live { after } => *after = None,
+                Progress::CatchingUp(hold) => *hold = Hold::default(),
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::ids::{InstanceId, RoomId, UserId};
 use crate::room::{Access, RoomChange};
 use crate::service::Inner;
+use crate::service::backoff::Backoff;
 use crate::service::connection::Connection;
 use crate::service::housekeeping::Timer;
 use crate::service::own_rooms::RoomNews;
@@ -20,8 +21,6 @@ use crate::service::room::RoomHub;
 use crate::service::users::{Look, UserHub};
 use crate::signal::Signal;
 
-/// First wait after a read that failed; doubled up to [`RETRY_MAX`], with full jitter.
-const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two reads that fail. Every user of the node asks: longer than for a room.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long the entry that removes a user may take to come after the directory has removed him.
@@ -46,7 +45,7 @@ impl Inner {
             Signal::Membership(room) => {
                 self.known.forget(&room);
                 // It may have ended, and the directory be away when it is asked.
-                self.forget_standing(&room, user);
+                self.forget_role(&room, user);
                 self.look_at(&hub, Look::One(room));
             }
             // What was read here was told when it was.
@@ -138,7 +137,7 @@ impl Inner {
         self.tell_news(hub, &own.connections, &news, first);
         self.tell_back_again(&own.connections, &rooms);
         drop(own);
-        self.forget_standings(&hub.id, &news);
+        self.forget_roles(&hub.id, &news);
         hub.is_known_now();
         Ok(())
     }
@@ -176,7 +175,7 @@ impl Inner {
         self.tell_news(hub, &own.connections, news.as_slice(), false);
         self.tell_back_again(&own.connections, membership.as_slice());
         drop(own);
-        self.forget_standings(&hub.id, news.as_slice());
+        self.forget_roles(&hub.id, news.as_slice());
         if all {
             self.look_at(hub, Look::All);
         }
@@ -184,10 +183,10 @@ impl Inner {
     }
 
     /// What a user has ceased to be a member of does not know him any more.
-    fn forget_standings(&self, user: &UserId, news: &[RoomNews]) {
+    fn forget_roles(&self, user: &UserId, news: &[RoomNews]) {
         for news in news {
             if let RoomNews::Removed(room) = news {
-                self.forget_standing(room, user);
+                self.forget_role(room, user);
             }
         }
     }
@@ -345,7 +344,7 @@ pub(super) async fn compare_versions(inner: Arc<Inner>) {
 }
 
 pub(super) async fn look(inner: Arc<Inner>, hub: Arc<UserHub>) {
-    let mut retry = RETRY_MIN;
+    let mut backoff = Backoff::up_to(RETRY_MAX);
     while let Some(what) = hub.next_look() {
         let read = {
             let Ok(_place) = inner.users.reads.acquire().await else {
@@ -359,10 +358,9 @@ pub(super) async fn look(inner: Arc<Inner>, hub: Arc<UserHub>) {
         if let Err(error) = read {
             tracing::debug!(user = %hub.id, %error, "cannot read memberships");
             hub.look_again(what);
-            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-            retry = (retry * 2).min(RETRY_MAX);
+            backoff.wait().await;
         } else {
-            retry = RETRY_MIN;
+            backoff.reset();
         }
     }
 }

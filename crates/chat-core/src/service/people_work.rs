@@ -36,7 +36,7 @@ const SEEN_BATCH: usize = 500;
 
 /// The users of this node as others see them, and the work that is still to be done about that.
 #[derive(Debug, Default)]
-pub(super) struct Standings {
+pub(super) struct PeopleWork {
     pub(super) people: Mutex<People>,
     to_say: Notify,
     pub(super) desk: Mutex<Desk>,
@@ -48,7 +48,7 @@ pub(super) struct Standings {
 impl Inner {
     /// A connection has said hello: its user is online.
     pub(super) fn come_online(&self, connection: &Connection, device: Option<DeviceId>) {
-        let mut people = self.standings.people.lock();
+        let mut people = self.people_work.people.lock();
         // Its end takes it out, and comes only once.
         if connection.is_gone() {
             return;
@@ -64,7 +64,7 @@ impl Inner {
         let rooms = rooms.map(|room| room.id.clone()).collect();
         let user = &connection.user;
         let grace = self
-            .standings
+            .people_work
             .people
             .lock()
             .lose(user, connection.id, rooms);
@@ -75,13 +75,13 @@ impl Inner {
     }
 
     pub(super) fn end_user_grace(&self, user: &UserId, grace: u64) {
-        let touch = self.standings.people.lock().end_grace(user, grace);
+        let touch = self.people_work.people.lock().end_grace(user, grace);
         self.touched(user, touch);
     }
 
     /// A change of status has waited long enough.
     pub(super) fn say_at_last(&self, user: &UserId) {
-        let touch = self.standings.people.lock().resume(user, Instant::now());
+        let touch = self.people_work.people.lock().resume(user, Instant::now());
         self.touched(user, touch);
     }
 
@@ -92,7 +92,7 @@ impl Inner {
         text: Option<String>,
     ) -> Answer {
         let (user, now) = (&connection.user, Instant::now());
-        let mut people = self.standings.people.lock();
+        let mut people = self.people_work.people.lock();
         let touch = people.set(user, connection.id, status, text, now);
         drop(people);
         self.touched(user, touch);
@@ -102,35 +102,35 @@ impl Inner {
     fn touched(&self, user: &UserId, touch: Touch) {
         match touch {
             Touch::Nothing => {}
-            Touch::Work => self.standings.to_say.notify_one(),
+            Touch::Work => self.people_work.to_say.notify_one(),
             Touch::Later(delay) => self.timers.after(delay, Timer::SayUser(user.clone())),
         }
     }
 
     /// The store may have forgotten all users of this node.
     pub(super) fn say_all_users_again(&self) {
-        self.standings.people.lock().say_all_again();
-        self.standings.to_say.notify_one();
+        self.people_work.people.lock().say_all_again();
+        self.people_work.to_say.notify_one();
     }
 
     /// A lease of this node has ended: whoever came and went while presence was away was said of
     /// nothing that still counts.
     pub(super) fn forget_unheard(&self) {
-        self.standings.people.lock().forget_unheard();
+        self.people_work.people.lock().forget_unheard();
     }
 
     /// The store has forgotten these users of this node.
     pub(super) fn say_users_again(&self, users: &[UserId]) {
         if !users.is_empty() {
-            self.standings.people.lock().say_again(users);
-            self.standings.to_say.notify_one();
+            self.people_work.people.lock().say_again(users);
+            self.people_work.to_say.notify_one();
         }
     }
 
     /// Says all again, and takes off whom the store wrongly believes here.
     pub(super) async fn correct_users(&self) {
         if let Ok(said) = self.presence.said_users().await {
-            self.standings.people.lock().correct(&said);
+            self.people_work.people.lock().correct(&said);
         }
         self.say_all_users_again();
     }
@@ -170,10 +170,10 @@ impl Inner {
 
     /// Somebody is gone from all nodes.
     fn saw(&self, user: UserId, at_ms: u64) {
-        if !self.standings.last_seen.lock().note(user, at_ms) {
+        if !self.people_work.last_seen.lock().note(user, at_ms) {
             self.metrics.limit("last_seen");
         }
-        self.standings.to_write.notify_one();
+        self.people_work.to_write.notify_one();
     }
 
     fn publish_news(&self, news: News) {
@@ -190,7 +190,7 @@ impl Inner {
 
     /// Another node said how a user stands who is also here.
     pub(super) fn hear_presence(&self, seen: &Seen) {
-        if self.standings.people.lock().hear(seen) {
+        if self.people_work.people.lock().hear(seen) {
             self.publish_in_rooms(seen, Vec::new());
         }
     }
@@ -215,7 +215,7 @@ impl Inner {
     /// Somebody has joined a room: those in it know only that he is there.
     pub(super) fn introduce(&self, user: &UserId, room: &RoomId) {
         let seen = {
-            let people = self.standings.people.lock();
+            let people = self.people_work.people.lock();
             let Some((standing, at_ms)) = people.known(user) else {
                 return;
             };
@@ -237,10 +237,15 @@ impl Inner {
         if self.rooms.find(&room).is_none() {
             return;
         }
-        if !self.standings.desk.lock().note(room, seen, Instant::now()) {
+        if !self
+            .people_work
+            .desk
+            .lock()
+            .note(room, seen, Instant::now())
+        {
             self.metrics.limit("presence_users");
         }
-        self.standings.to_tell.notify_one();
+        self.people_work.to_tell.notify_one();
     }
 
     /// On the topic of all nodes: some were ended with their node. Their rooms still have them.
@@ -303,23 +308,23 @@ impl Seen {
 /// Says to the store what is to be said, in batches.
 pub(super) async fn say_all(inner: Arc<Inner>) {
     loop {
-        let batch = inner.standings.people.lock().next_batch(BATCH);
+        let batch = inner.people_work.people.lock().next_batch(BATCH);
         if batch.is_empty() {
-            inner.standings.to_say.notified().await;
+            inner.people_work.to_say.notified().await;
             continue;
         }
         match inner.presence.say(batch.clone()).await {
             Ok(shifts) => {
                 inner.set_part(Part::Presence, false);
                 for (said, shift) in batch.into_iter().zip(shifts) {
-                    let news = inner.standings.people.lock().done(said, shift);
+                    let news = inner.people_work.people.lock().done(said, shift);
                     news.into_iter().for_each(|news| inner.publish_news(news));
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, users = batch.len(), "presence did not take what was said");
                 inner.set_part(Part::Presence, true);
-                let forgotten = inner.standings.people.lock().failed(&batch);
+                let forgotten = inner.people_work.people.lock().failed(&batch);
                 if forgotten > 0 {
                     tracing::warn!(forgotten, "some came and went and were never said");
                     inner.metrics.limit("presence_owed");
@@ -333,11 +338,11 @@ pub(super) async fn say_all(inner: Arc<Inner>) {
 /// Tells connections how users stand.
 pub(super) async fn tell_all(inner: Arc<Inner>) {
     loop {
-        inner.standings.to_tell.notified().await;
+        inner.people_work.to_tell.notified().await;
         let mut waits = true;
         while waits {
             tokio::time::sleep(GATHER).await;
-            let (due, more) = inner.standings.desk.lock().take_due(Instant::now());
+            let (due, more) = inner.people_work.desk.lock().take_due(Instant::now());
             waits = more;
             for (seen, rooms) in due {
                 inner.tell_presence(seen, &rooms);
@@ -349,14 +354,14 @@ pub(super) async fn tell_all(inner: Arc<Inner>) {
 /// Writes when users were last seen, until the directory takes it.
 pub(super) async fn write_last_seen(inner: Arc<Inner>) {
     loop {
-        let owed = inner.standings.last_seen.lock().take_owed(SEEN_BATCH);
+        let owed = inner.people_work.last_seen.lock().take_owed(SEEN_BATCH);
         if owed.is_empty() {
-            inner.standings.to_write.notified().await;
+            inner.people_work.to_write.notified().await;
             continue;
         }
         if let Err(error) = inner.directory.seen(&owed).await {
             tracing::debug!(%error, users = owed.len(), "last seen was not written");
-            inner.standings.last_seen.lock().put_back(owed);
+            inner.people_work.last_seen.lock().put_back(owed);
             tokio::time::sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
         }
     }

@@ -85,7 +85,7 @@ impl Inner {
             Some(Ok(standings)) => (standings, false),
             failed => {
                 self.note_presence_away(failed.and_then(Result::err));
-                let people = self.standings.people.lock();
+                let people = self.people_work.people.lock();
                 (users.iter().map(|user| people.here(user)).collect(), true)
             }
         };
@@ -114,7 +114,7 @@ impl Inner {
                 vec![None; ids.len()]
             }
         };
-        let here = self.standings.last_seen.lock();
+        let here = self.people_work.last_seen.lock();
         for ((user, one), known) in offline.iter_mut().zip(known) {
             // What this node saw may not be written yet.
             one.last_seen_at_ms = known.max(here.of(user));
@@ -170,7 +170,7 @@ impl Inner {
     fn online_here(&self, room: Option<&RoomId>) -> Online {
         let mut users = match room {
             Some(room) => self.users_in(room),
-            None => self.standings.people.lock().all_here().cloned().collect(),
+            None => self.people_work.people.lock().all_here().cloned().collect(),
         };
         let count = users.len() as u64;
         users.truncate(PAGE_MAX);

@@ -9,7 +9,7 @@ use crate::event::{Delivery, Event};
 use crate::ids::UserId;
 use crate::room::Room;
 use crate::service::Inner;
-use crate::service::catch_up::{RETRY_MAX, RETRY_MIN};
+use crate::service::backoff::Backoff;
 use crate::service::connection::Connection;
 use crate::service::room::{Mending, RoomHub};
 use crate::service::users::tell_shared;
@@ -54,14 +54,13 @@ fn somebody_to_tell(room: &RoomHub) -> Option<UserId> {
 }
 
 async fn tell_facts(inner: Arc<Inner>, room: Arc<RoomHub>) {
-    let mut retry = RETRY_MIN;
+    let mut backoff = Backoff::default();
     loop {
         let Some(user) = somebody_to_tell(&room) else {
             return;
         };
         let Ok(access) = inner.ask_access_now(&room.id, &user).await else {
-            tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-            retry = (retry * 2).min(RETRY_MAX);
+            backoff.wait().await;
             continue;
         };
         if let Some(access) = access {
@@ -74,6 +73,6 @@ async fn tell_facts(inner: Arc<Inner>, room: Arc<RoomHub>) {
         if !room.state.lock().telling.goes_on() {
             return;
         }
-        retry = RETRY_MIN;
+        backoff.reset();
     }
 }

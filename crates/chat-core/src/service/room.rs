@@ -30,8 +30,8 @@ use crate::service::flight::Flight;
 use crate::service::members::Members;
 use crate::service::missed::Span;
 use crate::service::reads::Reads;
+use crate::service::roles::Roles;
 use crate::service::roster::{Roster, Told};
-use crate::service::standings::Standings;
 use crate::service::tail::{Tail, TailBudget};
 use crate::service::tally::Tally;
 use crate::service::unread::Life;
@@ -93,7 +93,7 @@ pub(super) struct RoomState {
     pub(super) tail: Tail,
     pub(super) members: Members,
     /// What members are who came in here.
-    pub(super) standings: Standings,
+    pub(super) roles: Roles,
     pub(super) roster: Roster,
     pub(super) attendance: Attendance,
     pub(super) watchers: Watchers,
@@ -155,7 +155,7 @@ impl RoomHub {
             early_doubt: false,
             tail: Tail::new(budget),
             members: Members::default(),
-            standings: Standings::default(),
+            roles: Roles::default(),
             roster: Roster::new(config.roster_max),
             attendance: Attendance::default(),
             watchers: Watchers::new(id.clone()),
@@ -286,7 +286,7 @@ impl RoomState {
     /// The room is served no longer.
     pub(super) fn stop_feed(&mut self) {
         self.feed = None;
-        self.standings.clear();
+        self.roles.clear();
         self.early = None;
         self.awaits_log = false;
         self.tail.clear();
@@ -465,7 +465,7 @@ impl RoomState {
         metrics.feed_resets.inc();
         self.resets += 1;
         self.acked = 0;
-        self.standings.clear();
+        self.roles.clear();
         self.tail.clear();
         self.pages = Flight::default();
         self.resumes = Flight::default();

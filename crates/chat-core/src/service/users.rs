@@ -17,18 +17,15 @@ use crate::ids::{RoomId, UserId};
 use crate::metrics::Metrics;
 use crate::outbox::Pushed;
 use crate::service::Inner;
+use crate::service::backoff::Backoff;
 use crate::service::connection::Connection;
 use crate::service::membership_work::look;
 use crate::service::own_rooms::OwnRooms;
 use crate::service::watch::Watching;
 use crate::topic::Topic;
 
-/// First wait after a subscription that failed; doubled up to [`RETRY_MAX`], with full jitter.
-const RETRY_MIN: Duration = Duration::from_millis(50);
 /// When somebody with too many connections may try again.
 const CROWDED_RETRY: Duration = Duration::from_secs(5);
-/// Longest wait between two subscriptions that fail.
-const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Reads of memberships at once: ten thousand users who come back together must not overrun the
 /// directory.
 const READS: usize = 64;
@@ -346,7 +343,7 @@ impl Inner {
 
 async fn follow(inner: Arc<Inner>, hub: Arc<UserHub>) {
     let topic = [Topic::User(hub.id.clone())];
-    let mut retry = RETRY_MIN;
+    let mut backoff = Backoff::default();
     while let Some(step) = hub.next() {
         let done = match step {
             Step::Follow => inner.pubsub.subscribe(&topic).await,
@@ -362,12 +359,11 @@ async fn follow(inner: Arc<Inner>, hub: Arc<UserHub>) {
                 if step == Step::Follow {
                     inner.look_at(&hub, Look::All);
                 }
-                retry = RETRY_MIN;
+                backoff.reset();
             }
             Err(error) => {
                 tracing::debug!(user = %hub.id, %error, "cannot follow a user");
-                tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-                retry = (retry * 2).min(RETRY_MAX);
+                backoff.wait().await;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::directory::Marker;
 use crate::error::ServiceError;
 use crate::ids::RoomId;
 use crate::service::Inner;
-use crate::service::catch_up::{RETRY_MAX, RETRY_MIN};
+use crate::service::backoff::Backoff;
 use crate::service::connection::Connection;
 use crate::service::own_rooms::OwnRoom;
 use crate::service::room::{Mending, RoomHub};
@@ -229,11 +229,11 @@ fn may_hear(connection: &Arc<Connection>, room: &RoomId) -> bool {
 }
 
 async fn work(inner: Arc<Inner>, hub: Arc<UserHub>) {
-    let mut retry = RETRY_MIN;
+    let mut backoff = Backoff::default();
     loop {
         match inner.watch_once(&hub).await {
             Ok(true) => {
-                retry = RETRY_MIN;
+                backoff.reset();
                 let again = hub.watching.state.lock().work.goes_on();
                 if !again {
                     hub.watching.settled.notify_waiters();
@@ -244,7 +244,6 @@ async fn work(inner: Arc<Inner>, hub: Arc<UserHub>) {
             Ok(false) => {}
             Err(error) => tracing::debug!(user = %hub.id, %error, "cannot watch rooms"),
         }
-        tokio::time::sleep(retry.mul_f64(fastrand::f64())).await;
-        retry = (retry * 2).min(RETRY_MAX);
+        backoff.wait().await;
     }
 }

@@ -87,7 +87,7 @@ impl RoomState {
     pub(super) fn await_log(&mut self, metrics: &Metrics) {
         if self.feed.take().is_some() {
             self.await_feed();
-            self.standings.clear();
+            self.roles.clear();
             self.watchers.tally.forget();
         }
         self.awaits_log = true;

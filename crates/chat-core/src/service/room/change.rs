@@ -23,7 +23,7 @@ impl RoomState {
         if let Some(facts) = &mut *self.facts.write() {
             facts.apply(change);
         }
-        self.standings.apply(change);
+        self.roles.apply(change);
         let added = change.members_added.iter().map(|user| (user, Role::Member));
         let roles = change
             .roles
@@ -44,8 +44,8 @@ impl RoomState {
         if !change.members_removed.is_empty() {
             // Somebody who was added again since is not taken out by an entry of before.
             let is_older = |connection: &Connection| {
-                let standing = connection.standing(&self.id);
-                standing.is_none_or(|standing| standing.version < version)
+                let role_at = connection.role_in(&self.id);
+                role_at.is_none_or(|role_at| role_at.version < version)
             };
             let is_out = |connection: &Connection| {
                 change.members_removed.contains(&connection.user) && is_older(connection)
@@ -72,7 +72,7 @@ impl RoomState {
 
     /// A user is no member any more, though no entry says so.
     pub(in crate::service) fn expel(&mut self, user: &UserId, metrics: &Metrics) {
-        self.standings.forget(user);
+        self.roles.forget(user);
         let out = self.members.expel(|connection| connection.user == *user);
         self.dismiss(out, metrics);
     }
@@ -81,7 +81,7 @@ impl RoomState {
     /// removed unnoticed: nothing is missing, and the link is the one over which that was followed
     /// (`link`; none if it is cut for too long). An open room hides nothing.
     pub(in crate::service) fn followed(&self, user: &UserId, link: Option<u64>) -> Option<Access> {
-        let (role, since) = self.standings.find(user)?;
+        let (role, since) = self.roles.find(user)?;
         let facts = self.facts.read();
         let room = facts.as_ref()?.room();
         let nothing_missed = || self.is_calm() && self.mending.is_idle() && link == Some(since);

@@ -217,7 +217,7 @@ async fn rooms_that_nobody_has_joined_are_not_told_who_was_ended() {
     };
     let due = |minutes: u64| {
         let late = tokio::time::Instant::now() + Duration::from_secs(60 * minutes);
-        inner.standings.desk.lock().take_due(late).0
+        inner.people_work.desk.lock().take_due(late).0
     };
     inner.note_ended(ended(5));
     assert_eq!(due(1).len(), 1);

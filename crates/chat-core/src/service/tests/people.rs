@@ -159,6 +159,19 @@ impl Client {
     }
 }
 
+/// Somebody comes into the room on another node, which has so many people then.
+async fn comes_elsewhere(node: &Node, name: &str, count: u64) {
+    let came = crate::signal::Arrival {
+        user: user(name),
+        at_ms: 1,
+        count,
+    };
+    let topic = Topic::Room(room());
+    let envelope = envelope::encode_signal(InstanceId::random(), &topic, &Signal::UserJoined(came));
+    node.hear(&Publication { topic, envelope });
+    settle().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_shares_several_rooms_with_somebody_is_told_once_and_strangers_are_not() {
     let (wire, store) = (Wire::default(), Stood::default());
@@ -250,16 +263,7 @@ async fn a_big_room_is_not_told_who_is_busy() {
     let (mut alice, mut bob) = (node.connect("alice").await, node.connect("bob").await);
     join(&mut alice, "general").await;
     join(&mut bob, "general").await;
-    let crowd = crate::signal::Arrival {
-        user: user("somebody"),
-        at_ms: 1,
-        count: 5_000,
-    };
-    let topic = Topic::Room(room());
-    let envelope =
-        envelope::encode_signal(InstanceId::random(), &topic, &Signal::UserJoined(crowd));
-    node.hear(&Publication { topic, envelope });
-    settle().await;
+    comes_elsewhere(&node, "somebody", 5_000).await;
     wire.lock().clear();
     alice.command(busy()).await;
     settle().await;
@@ -317,15 +321,7 @@ async fn whoever_was_ended_with_his_node_is_told_to_those_in_his_rooms() {
     let (mut alice, mut eve) = (node.connect("alice").await, node.connect("eve").await);
     join(&mut alice, "general").await;
     join(&mut eve, "elsewhere").await;
-    let came = crate::signal::Arrival {
-        user: user("doomed"),
-        at_ms: 1,
-        count: 1,
-    };
-    let topic = Topic::Room(room());
-    let envelope = envelope::encode_signal(InstanceId::random(), &topic, &Signal::UserJoined(came));
-    node.hear(&Publication { topic, envelope });
-    settle().await;
+    comes_elsewhere(&node, "doomed", 1).await;
     let online = Standing {
         status: Status::Online,
         ..Standing::default()

@@ -1,4 +1,4 @@
-//! What the members of a room are who came in on this node, kept in step by the entries of its log.
+//! The roles of those members of a room who came in on this node, kept in step by the entries of its log.
 //! Pure.
 //!
 //! It answers for the directory while that is away. A member whose removal this node cannot have
@@ -11,43 +11,43 @@ use std::collections::HashMap;
 
 use crate::ids::UserId;
 use crate::room::{Role, RoomChange};
-use crate::service::connection::Standing;
+use crate::service::connection::RoleAt;
 
 /// Members that are kept of a room: several times those of a room in which everybody is shown, about
 /// 100 KB. Beyond that all are forgotten, which costs nothing but a question to the directory.
-const STANDINGS_MAX: usize = 1_024;
+const ROLES_MAX: usize = 1_024;
 
 /// The members of a room who came in here.
 #[derive(Debug, Default)]
-pub(super) struct Standings {
+pub(super) struct Roles {
     known: HashMap<UserId, Line>,
 }
 
 #[derive(Debug)]
 struct Line {
-    standing: Standing,
+    role_at: RoleAt,
     /// In which life of the broker's link the directory said so. What came during a cut is not
     /// followed, so that nothing from before it counts afterwards.
     link: u64,
 }
 
-impl Standings {
+impl Roles {
     /// The directory said it, asked in this life of the link.
-    pub(super) fn put(&mut self, user: &UserId, standing: Standing, link: u64) {
-        if standing.role.is_none() {
+    pub(super) fn put(&mut self, user: &UserId, role_at: RoleAt, link: u64) {
+        if role_at.role.is_none() {
             self.known.remove(user);
             return;
         }
-        if self.known.len() >= STANDINGS_MAX && !self.known.contains_key(user) {
+        if self.known.len() >= ROLES_MAX && !self.known.contains_key(user) {
             self.known.clear();
         }
-        self.known.insert(user.clone(), Line { standing, link });
+        self.known.insert(user.clone(), Line { role_at, link });
     }
 
     /// A member's role, and in which life of the link it was asked for.
     pub(super) fn find(&self, user: &UserId) -> Option<(Role, u64)> {
         let line = self.known.get(user)?;
-        Some((line.standing.role?, line.link))
+        Some((line.role_at.role?, line.link))
     }
 
     /// An entry of the log changes the room.
@@ -56,15 +56,15 @@ impl Standings {
         for user in &change.members_removed {
             let line = self.known.get(user);
             // Somebody who was added again since is not taken out by an entry of before.
-            if line.is_some_and(|line| line.standing.version < version) {
+            if line.is_some_and(|line| line.role_at.version < version) {
                 self.known.remove(user);
             }
         }
         for member in &change.roles {
             let line = self.known.get_mut(&member.user);
-            if let Some(line) = line.filter(|line| line.standing.version < version) {
+            if let Some(line) = line.filter(|line| line.role_at.version < version) {
                 let role = Some(member.role);
-                line.standing = Standing { role, version };
+                line.role_at = RoleAt { role, version };
             }
         }
     }
@@ -89,9 +89,9 @@ mod tests {
         UserId::new(name).unwrap()
     }
 
-    fn member(version: u64) -> Standing {
+    fn member(version: u64) -> RoleAt {
         let role = Some(Role::Member);
-        Standing { role, version }
+        RoleAt { role, version }
     }
 
     fn removal(version: u64) -> RoomChange {
@@ -104,50 +104,50 @@ mod tests {
 
     #[test]
     fn an_entry_takes_out_whom_it_removes_unless_he_was_added_again_since() {
-        let mut standings = Standings::default();
-        standings.put(&user("bob"), member(5), 0);
-        standings.apply(&removal(4));
-        assert!(standings.find(&user("bob")).is_some(), "of before");
-        standings.apply(&removal(6));
-        assert_eq!(standings.find(&user("bob")), None);
+        let mut roles = Roles::default();
+        roles.put(&user("bob"), member(5), 0);
+        roles.apply(&removal(4));
+        assert!(roles.find(&user("bob")).is_some(), "of before");
+        roles.apply(&removal(6));
+        assert_eq!(roles.find(&user("bob")), None);
     }
 
     #[test]
     fn an_entry_gives_a_known_member_another_role_and_makes_nobody_known() {
-        let mut standings = Standings::default();
-        standings.put(&user("bob"), member(1), 3);
-        let roles = ["bob", "eve"].map(|name| Member {
+        let mut roles = Roles::default();
+        roles.put(&user("bob"), member(1), 3);
+        let promoted = ["bob", "eve"].map(|name| Member {
             user: user(name),
             role: Role::Admin,
         });
         let change = RoomChange {
             version: 2,
-            roles: roles.to_vec(),
+            roles: promoted.to_vec(),
             ..RoomChange::default()
         };
-        standings.apply(&change);
-        assert_eq!(standings.find(&user("bob")), Some((Role::Admin, 3)));
-        assert_eq!(standings.find(&user("eve")), None);
+        roles.apply(&change);
+        assert_eq!(roles.find(&user("bob")), Some((Role::Admin, 3)));
+        assert_eq!(roles.find(&user("eve")), None);
     }
 
     #[test]
     fn whoever_is_no_member_is_not_known() {
-        let mut standings = Standings::default();
-        standings.put(&user("bob"), member(1), 0);
-        let nobody = Standing {
+        let mut roles = Roles::default();
+        roles.put(&user("bob"), member(1), 0);
+        let nobody = RoleAt {
             role: None,
             version: 1,
         };
-        standings.put(&user("bob"), nobody, 0);
-        assert_eq!(standings.find(&user("bob")), None);
+        roles.put(&user("bob"), nobody, 0);
+        assert_eq!(roles.find(&user("bob")), None);
     }
 
     #[test]
     fn more_than_a_room_keeps_are_forgotten() {
-        let mut standings = Standings::default();
-        for number in 0..=STANDINGS_MAX {
-            standings.put(&user(&format!("u{number}")), member(1), 0);
+        let mut roles = Roles::default();
+        for number in 0..=ROLES_MAX {
+            roles.put(&user(&format!("u{number}")), member(1), 0);
         }
-        assert_eq!(standings.known.len(), 1);
+        assert_eq!(roles.known.len(), 1);
     }
 }
