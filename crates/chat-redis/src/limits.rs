@@ -64,6 +64,10 @@ pub const ROOMS_MAX: usize = 2_000_000;
 /// How long a change of memberships may take from its beginning in the users' lists to the room's
 /// script, in milliseconds. Two commands with the default timeouts, and some patience.
 pub const MEMBERSHIP_STEP_MS: u64 = 10_000;
+/// How long it is remembered that a change of a user's memberships was never settled, in
+/// milliseconds: long after every node that knows his rooms has compared versions, unless it was
+/// cut off all the while, and not for ever if he never comes again.
+pub const MEMBERSHIP_STEP_KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// TCP keepalive: a dead peer is noticed by the kernel even where nobody writes.
 pub const KEEPALIVE: Duration = Duration::from_secs(10);
 /// The least Redis that has what the scripts need (`XADD NOMKSTREAM`, effects replication).

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use chat_core::{DirectoryError, RoomId, UserId};
 
 use super::{RedisDirectory, Result};
-use crate::limits::MEMBERSHIP_STEP_MS;
+use crate::limits::{MEMBERSHIP_STEP_KEPT_MS, MEMBERSHIP_STEP_MS};
 use crate::script;
 
 /// A change of a room's members that has begun in the lists of those whom it concerns.
@@ -54,7 +54,8 @@ impl RedisDirectory {
                     } else {
                         ""
                     })
-                    .arg(user_rooms_max);
+                    .arg(user_rooms_max)
+                    .arg(MEMBERSHIP_STEP_KEPT_MS);
                 call
             })
             .await?;

@@ -244,6 +244,29 @@ async fn a_list_forgets_no_room_whose_members_may_have_changed_since() {
 }
 
 #[tokio::test]
+async fn a_change_that_nobody_settles_is_counted_later_and_not_remembered_for_ever() {
+    let server = Server::start().await;
+    let node = directory(&server);
+    node.enter(&room("r"), &user("alice")).await.unwrap();
+    let keys = ["rooms", "about", "changing"].map(|what| format!("chat:user:{{alice}}:{what}"));
+    let keys = keys.each_ref().map(String::as_str);
+    let begin = script!("user.lua" "begin.lua");
+    eval(
+        &server,
+        begin,
+        &keys,
+        &["token", "10000", "s", "100", "60000"],
+    );
+    let lives = server.run(&["PTTL", keys[2]]).number();
+    assert!((1..=60_000).contains(&lives), "{lives}");
+    let before = node.memberships(&user("alice"), 100).await.unwrap();
+    pass_deadlines(&server, "alice");
+    let after = node.memberships(&user("alice"), 100).await.unwrap();
+    assert_eq!(after.version, before.version + 1);
+    assert_eq!(server.run(&["EXISTS", keys[2]]).number(), 0);
+}
+
+#[tokio::test]
 async fn a_full_redis_refuses_changes_whole_and_goes_on_reading() {
     let server = Server::start().await;
     let node = directory(&server);
