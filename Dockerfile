@@ -26,7 +26,8 @@ WORKDIR /var/lib/chat
 VOLUME /var/lib/chat/data
 USER chat
 EXPOSE 8080
-# Asks the server in this container whether it is ready; the image needs no curl.
+# Asks the server in this container whether it is ready; the image needs no curl. It sees variables, not
+# the flags after the image's name: with TLS, say CHAT_TLS_CERT and CHAT_TLS_KEY.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/chat-server", "health"]
 # SIGTERM drains: `docker stop --time 40` gives it the time.

@@ -15,6 +15,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::auth::TokenArgs;
+use crate::health_check::HealthArgs;
 use crate::revoke::RevokeArgs;
 use crate::transfer::{ExportArgs, ImportArgs};
 
@@ -64,11 +65,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Ask a running server whether it is ready: exit code 0 if so, 1 if not. For containers.
-    Health {
-        /// Where to ask [default: /readyz at CHAT_LISTEN, or http://127.0.0.1:8080/readyz]
-        #[arg(long, value_name = "URL")]
-        url: Option<String>,
-    },
+    ///
+    /// It sees the variables and the file that the server was told by, but not its flags: of these it
+    /// needs --listen, --tls-cert and --config.
+    Health(HealthArgs),
     /// Make a token for somebody and print it. For trying things out, for bots and for operators.
     Token(Box<TokenArgs>),
     /// Let a user or a token in no more, on all nodes of a Redis, and close their connections.

@@ -5,6 +5,7 @@
 
 mod identity;
 mod limits;
+mod nearest;
 mod problem;
 mod settings;
 mod store;
@@ -24,6 +25,7 @@ use toml::Value;
 
 use crate::auth::JwtConfig;
 use crate::cli::ServeArgs;
+pub(crate) use nearest::Nearest;
 pub(crate) use problem::ConfigError;
 use problem::{Mistake, Problem};
 use settings::Settings;
@@ -133,13 +135,6 @@ impl Config {
             Err(ConfigError { mistakes })
         }
     }
-}
-
-/// Where `health` asks when it is not told: what the server in the same container listens on.
-pub(crate) fn listen_of(environment: &Environment) -> SocketAddr {
-    let text = environment.get("CHAT_LISTEN").cloned();
-    text.and_then(|text| values::listen(&Value::String(text)).ok())
-        .unwrap_or(LISTEN_DEFAULT)
 }
 
 fn add_file(settings: &mut Settings, args: &ServeArgs, environment: &Environment) {

@@ -33,6 +33,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, ServeArgs, Task};
 use config::{Config, Environment};
+use health_check::HealthArgs;
 use serve::Ended;
 
 /// It cannot start, or is not healthy.
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     match cli.command {
-        Some(Task::Health { url }) => health(url.as_deref(), &environment),
+        Some(Task::Health(args)) => health(&args, &environment),
         Some(Task::Token(args)) => match auth::mint(&args, &environment) {
             Ok(token) => {
                 println!("{token}");
@@ -77,12 +78,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn health(url: Option<&str>, environment: &Environment) -> ExitCode {
+fn health(args: &HealthArgs, environment: &Environment) -> ExitCode {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(FAILED, &error),
     };
-    match runtime.block_on(health_check::ask(url, environment)) {
+    match runtime.block_on(health_check::ask(args, environment)) {
         Ok(answer) => {
             println!("{answer}");
             ExitCode::SUCCESS

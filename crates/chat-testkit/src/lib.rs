@@ -5,6 +5,7 @@
 //! - [`faults`]: wrappers that make any broker or log misbehave, by seed
 //! - [`history`]: did everybody see every acked message, once, in one order?
 //! - [`servers`]: private `redis-server`s and PostgreSQLs, and a TCP proxy that cuts, stalls and slows
+//! - [`Certificate`]: a certificate for a server of a test
 //! - [`make`]: names and entries for tests; `wait`: waiting for something, with a limit
 //!
 //! # Example
@@ -22,6 +23,8 @@ pub mod history;
 pub mod make;
 pub mod servers;
 
+mod certificate;
 mod wait;
 
+pub use certificate::Certificate;
 pub use wait::{eventually, run, within};

@@ -106,9 +106,9 @@ const OWNED: &[Owned] = &[
         testers: &[],
     },
     Owned {
-        libraries: &["rustls", "tokio-rustls"],
-        owners: &["chat-ws", "chat-redis"],
-        testers: &["chat-server", "chat-tests"],
+        libraries: &["rustls", "rustls-native-certs", "tokio-rustls"],
+        owners: &["chat-ws", "chat-redis", "chat-server"],
+        testers: &["chat-tests"],
     },
     Owned {
         libraries: &["clap"],

@@ -1,9 +1,9 @@
 //! The real server behind TLS, and a certificate that is exchanged while it runs.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
+use chat_testkit::Certificate;
 use chat_tests::ServerProcess;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::pem::PemObject as _;
@@ -16,21 +16,6 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::soon;
-
-/// Makes a certificate for this machine, signed by itself, and its key: `NAME.pem`, `NAME.key`.
-fn certify(directory: &Path, name: &str) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=chat"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", &format!("{name}.key"), "-out"])
-        .arg(format!("{name}.pem"))
-        .current_dir(directory)
-        .output();
-    let made = made.expect("openssl is not installed; install it: sudo apt-get install openssl");
-    assert!(made.status.success(), "{made:?}");
-}
 
 /// Shakes hands with the server if it shows this very certificate.
 async fn shake(server: &ServerProcess, trusted: &Path) -> std::io::Result<TlsStream<TcpStream>> {
@@ -63,16 +48,10 @@ async fn says_hello(server: &ServerProcess, stream: TlsStream<TcpStream>) -> boo
 async fn people_come_by_wss_and_a_new_certificate_needs_no_restart() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name);
-    for name in ["old", "new"] {
-        certify(directory.path(), name);
+    let (old, new) = (Certificate::make(), Certificate::make());
+    for (certificate, name) in [(&old, "old"), (&new, "new"), (&old, "shown")] {
+        certificate.write(directory.path(), name);
     }
-    let exchange = |name: &str| {
-        for kind in ["key", "pem"] {
-            let from = file(&format!("{name}.{kind}"));
-            std::fs::copy(from, file(&format!("shown.{kind}"))).unwrap();
-        }
-    };
-    exchange("old");
     let (cert, key) = (file("shown.pem"), file("shown.key"));
     let server = ServerProcess::start(&[
         "--tls-cert",
@@ -84,7 +63,7 @@ async fn people_come_by_wss_and_a_new_certificate_needs_no_restart() {
     let stream = shake(&server, &file("old.pem")).await.unwrap();
     assert!(says_hello(&server, stream).await);
 
-    exchange("new");
+    new.write(directory.path(), "shown");
     server.wait_for_line("certificate: loaded again");
     let stream = shake(&server, &file("new.pem")).await.unwrap();
     assert!(says_hello(&server, stream).await);
@@ -95,7 +74,7 @@ async fn people_come_by_wss_and_a_new_certificate_needs_no_restart() {
 fn half_a_certificate_is_refused_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["one", "two"] {
-        certify(directory.path(), name);
+        Certificate::make().write(directory.path(), name);
     }
     let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (cert, key) = (file("one.pem"), file("two.key"));
@@ -114,6 +93,60 @@ fn half_a_certificate_is_refused_at_the_start() {
     for (words, expected) in cases {
         let ended = ServerProcess::run(words, &[]);
         assert_eq!(ended.status.code(), Some(2), "{}", ended.output);
+        assert!(ended.output.contains(expected), "{}", ended.output);
+    }
+}
+
+/// Words behind `health`, variables, exit code, and what is said.
+type HealthCase<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
+
+fn cert(file: &str) -> (&str, &str) {
+    ("CHAT_TLS_CERT", file)
+}
+
+fn root(file: &str) -> (&str, &str) {
+    ("SSL_CERT_FILE", file)
+}
+
+/// What a container says whose server was told by variables, as `health` is.
+#[test]
+fn a_health_check_believes_the_server_that_has_the_certificate_and_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    for name in ["shown", "other"] {
+        Certificate::make().write(directory.path(), name);
+    }
+    let (shown, other, key) = (file("shown.pem"), file("other.pem"), file("shown.key"));
+    let told = [cert(&shown), ("CHAT_TLS_KEY", key.as_str())];
+    let server = ServerProcess::start_with(&[], &told);
+    server.wait_for_line("Chat is open at https://");
+    let address = server.address().to_string();
+    let url = format!("https://{address}/readyz");
+    let listen = ("CHAT_LISTEN", address.as_str());
+    let ready = "\"ready\":true";
+    let cases: &[HealthCase<'_>] = &[
+        (&[], &[listen, cert(&shown)], 0, ready),
+        (&["--listen", &address, "--tls-cert", &shown], &[], 0, ready),
+        (&["--url", &url], &[cert(&shown)], 0, ready),
+        (&["--url", &url], &[root(&shown)], 0, ready),
+        (&[], &[listen, cert(&other)], 1, "does not prove"),
+        (&["--url", &url], &[root(&other)], 1, "is not trusted"),
+        (
+            &["--url", &url],
+            &[root("/nowhere"), ("SSL_CERT_DIR", "")],
+            1,
+            "trusts no authority",
+        ),
+        (&[], &[listen], 1, "CHAT_TLS_CERT=FILE"),
+        (&[], &[listen, cert(&key)], 1, "has no certificate"),
+    ];
+    for (words, variables, code, expected) in cases {
+        let words: Vec<_> = ["health"]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect();
+        let ended = ServerProcess::run(&words, variables);
+        assert_eq!(ended.status.code(), Some(*code), "{}", ended.output);
         assert!(ended.output.contains(expected), "{}", ended.output);
     }
 }

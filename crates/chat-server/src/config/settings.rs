@@ -75,6 +75,11 @@ impl Settings {
         });
     }
 
+    /// The mistakes in what was read, for whoever needs no more than that.
+    pub(super) fn finish_partly(self) -> Vec<Mistake> {
+        self.mistakes
+    }
+
     /// All mistakes, with the keys that nobody has read.
     pub(super) fn finish(mut self) -> Vec<Mistake> {
         for (key, settings) in &self.given {

@@ -1,10 +1,10 @@
 //! TLS: certificates that are exchanged, and clients that do not shake hands.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::Limits;
+use chat_testkit::Certificate;
 use chat_ws::{Tls, TlsError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::pem::PemObject as _;
@@ -18,31 +18,6 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Node, soon};
-
-/// A certificate for this machine, signed by itself, and its key.
-struct Certificate {
-    chain: Vec<u8>,
-    key: Vec<u8>,
-}
-
-fn certify() -> Certificate {
-    let directory = tempfile::tempdir().unwrap();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=chat"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "chain.pem"])
-        .current_dir(directory.path())
-        .output();
-    let made = made.expect("openssl is not installed; install it: sudo apt-get install openssl");
-    assert!(made.status.success(), "{made:?}");
-    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
-    Certificate {
-        chain: read("chain.pem"),
-        key: read("key.pem"),
-    }
-}
 
 fn node(tls: &Tls) -> Node {
     node_with(tls, |_| {})
@@ -73,7 +48,7 @@ async fn shake(node: &Node, trusted: &Certificate) -> std::io::Result<TlsStream<
 
 #[tokio::test]
 async fn people_chat_and_probes_ask_behind_tls() {
-    let certificate = certify();
+    let certificate = Certificate::make();
     let tls = Tls::from_pem(&certificate.chain, &certificate.key).unwrap();
     let node = node(&tls);
     let stream = shake(&node, &certificate).await.unwrap();
@@ -96,7 +71,7 @@ async fn people_chat_and_probes_ask_behind_tls() {
 
 #[tokio::test]
 async fn another_certificate_is_shown_from_the_next_handshake_on() {
-    let (old, new) = (certify(), certify());
+    let (old, new) = (Certificate::make(), Certificate::make());
     let tls = Tls::from_pem(&old.chain, &old.key).unwrap();
     let node = node(&tls);
     let before = shake(&node, &old).await.unwrap();
@@ -110,7 +85,7 @@ async fn another_certificate_is_shown_from_the_next_handshake_on() {
 
 #[test]
 fn what_is_no_certificate_and_key_is_told_apart() {
-    let Certificate { chain, key } = certify();
+    let Certificate { chain, key } = Certificate::make();
     let cases = [
         (&b"hello"[..], key.as_slice(), TlsError::Certificate),
         (&chain, b"hello", TlsError::Key),
@@ -128,7 +103,7 @@ fn what_is_no_certificate_and_key_is_told_apart() {
 /// does.
 #[tokio::test]
 async fn whoever_does_not_shake_hands_is_dropped() {
-    let certificate = certify();
+    let certificate = Certificate::make();
     let tls = Tls::from_pem(&certificate.chain, &certificate.key).unwrap();
     let node = node(&tls);
     for says in [&b""[..], b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"] {
@@ -144,7 +119,7 @@ async fn whoever_does_not_shake_hands_is_dropped() {
 /// Handshakes are what is dear about TLS, whatever comes behind them.
 #[tokio::test]
 async fn an_address_that_shakes_hands_too_often_is_closed_before_it() {
-    let certificate = certify();
+    let certificate = Certificate::make();
     let tls = Tls::from_pem(&certificate.chain, &certificate.key).unwrap();
     let node = node_with(&tls, |limits| {
         (limits.handshakes_per_ip, limits.handshakes_burst) = (1, 2);
