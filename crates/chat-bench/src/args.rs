@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -31,9 +32,12 @@ pub(crate) struct Cli {
 /// What holds for all scenarios.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// A server, such as ws://127.0.0.1:8080/ws. May be repeated: connections go round them
+    /// A server, such as ws://127.0.0.1:8080/ws or wss://localhost:8443/ws. May be repeated: connections go round them
     #[arg(long, global = true, default_value = "ws://127.0.0.1:8080/ws")]
     url: Vec<String>,
+    /// For wss: trust the certificates in this file (PEM) instead of the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Load servers of other machines, too. They must be yours
     #[arg(long, global = true)]
     allow_remote: bool,
@@ -193,7 +197,7 @@ impl Cli {
     /// It makes no sense, or is too much.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
         let common = &self.common;
-        let target = |url: &String| Target::parse(url, common.allow_remote);
+        let target = |url: &String| Target::parse(url, common.allow_remote, common.ca.as_deref());
         let targets: Vec<_> = common.url.iter().map(target).collect::<Result<_, _>>()?;
         let mut plan = Plan {
             run: fastrand::u64(..),

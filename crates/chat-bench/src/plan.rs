@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn plan(servers: usize) -> Plan {
-        let target = Target::parse("ws://127.0.0.1:1/ws", false).unwrap();
+        let target = Target::parse("ws://127.0.0.1:1/ws", false, None).unwrap();
         Plan {
             run: 1,
             people: "bench",

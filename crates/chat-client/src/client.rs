@@ -68,6 +68,7 @@ impl Client {
             codec: options.codec,
             connect_timeout: options.connect_timeout,
             read_buffer_bytes: options.read_buffer_bytes,
+            roots: options.roots.clone(),
         };
         let connection = RawConnection::connect(url, raw).await?;
         let (link, events) = Link::over(connection, &options);

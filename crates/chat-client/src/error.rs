@@ -7,16 +7,35 @@ use std::sync::Arc;
 use chat_proto::{CloseCode, ErrorObject, ReceiveError};
 use tokio_tungstenite::tungstenite;
 
+use crate::roots::RootsError;
+
 /// Why a connection did not come about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Not the URL of a chat server: write `ws://host:port/ws`.
-    #[error("{0:?} is not of the form ws://host:port/ws")]
+    /// Not the URL of a chat server: write `ws://host:port/ws` or `wss://host:port/ws`.
+    #[error("{0:?} is not of the form ws://host:port/ws or wss://host:port/ws")]
     Url(String),
-    /// This client has no TLS: connect through a local proxy that has.
-    #[error("wss is not supported by this client")]
-    Tls,
+    /// There is nobody whom `wss://` could trust: see why.
+    #[error("cannot check certificates")]
+    Roots(#[from] RootsError),
+    /// The server's certificate is not good: somebody else answers, the URL has not the name that is
+    /// in it, it has expired, or its authority is not known: name that in [`crate::Options::roots`].
+    #[error("certificate of {address} is not trusted")]
+    Certificate {
+        /// Host and port.
+        address: String,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
+    /// Nobody shakes hands for TLS: a server without a certificate is at `ws://`.
+    #[error("{address} does not speak TLS")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What was wrong.
+        source: io::Error,
+    },
     /// The server cannot be reached: try again.
     #[error("cannot reach {address}")]
     Unreachable {

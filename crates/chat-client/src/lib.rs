@@ -5,12 +5,14 @@
 //! the stream ends and says why; the client does not connect again by itself yet: keep the
 //! positions of events and join results, and name them in the next hello.
 //!
+//! At `wss://` it trusts whom the system trusts, or [`Options::roots`] alone.
+//!
 //! [`RawConnection`] sends and receives bytes without a client around them, for load tools.
 //!
 //! # Layout
 //! - [`Client`] in `client`, [`Events`] in `events`, over one `task`; `pending` are the commands
 //!   that wait for their answer
-//! - [`RawConnection`] in `raw`, over `handshake`
+//! - [`RawConnection`] in `raw`, over `handshake`; [`Roots`] in `roots`: whom `wss://` trusts
 //! - `options`, `error`, [`limits`]
 //!
 //! # Example
@@ -44,6 +46,7 @@ mod task;
 
 mod handshake;
 mod raw;
+mod roots;
 
 pub use chat_core::{
     Command, Credentials, DeviceId, Emoji, Hello, MessageId, MessageKey, Meta, PageFrom, Position,
@@ -55,3 +58,4 @@ pub use error::{CommandError, ConnectError, Disconnected};
 pub use events::Events;
 pub use options::{Options, RawOptions};
 pub use raw::{RawConnection, RawReceiver, RawSender};
+pub use roots::{Roots, RootsError};

@@ -6,6 +6,7 @@ use chat_core::{Credentials, DeviceId, Hello, Position, RoomId, Token, UserId};
 use chat_proto::Codec;
 
 use crate::limits;
+use crate::roots::Roots;
 
 /// Who connects, and how.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Options {
     pub events_max: usize,
     /// Bytes of the read buffer.
     pub read_buffer_bytes: usize,
+    /// Whom `wss://` trusts; nothing stands for the system's authorities.
+    pub roots: Option<Roots>,
 }
 
 impl Options {
@@ -57,6 +60,7 @@ impl Options {
             command_timeout: limits::COMMAND_TIMEOUT,
             events_max: limits::EVENTS_MAX,
             read_buffer_bytes: limits::READ_BUFFER_BYTES,
+            roots: None,
         }
     }
 
@@ -87,6 +91,13 @@ impl Options {
         self.hello.notify = notify;
         self
     }
+
+    /// Trusts these authorities instead of the system's, for `wss://`.
+    #[must_use]
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.roots = Some(roots);
+        self
+    }
 }
 
 /// How a [`crate::RawConnection`] connects.
@@ -99,6 +110,8 @@ pub struct RawOptions {
     pub connect_timeout: Duration,
     /// Bytes of the read buffer: larger ones need fewer system calls.
     pub read_buffer_bytes: usize,
+    /// Whom `wss://` trusts; nothing stands for the system's authorities.
+    pub roots: Option<Roots>,
 }
 
 impl Default for RawOptions {
@@ -107,6 +120,7 @@ impl Default for RawOptions {
             codec: Codec::Json,
             connect_timeout: limits::CONNECT_TIMEOUT,
             read_buffer_bytes: limits::RAW_READ_BUFFER_BYTES,
+            roots: None,
         }
     }
 }
@@ -123,6 +137,13 @@ impl RawOptions {
     #[must_use]
     pub fn read_buffer_bytes(mut self, bytes: usize) -> Self {
         self.read_buffer_bytes = bytes;
+        self
+    }
+
+    /// Trusts these authorities instead of the system's, for `wss://`.
+    #[must_use]
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.roots = Some(roots);
         self
     }
 }

@@ -32,12 +32,8 @@ impl RawConnection {
     /// # Errors
     /// [`ConnectError`], apart from what concerns hello.
     pub async fn connect(url: &str, options: RawOptions) -> Result<Self, ConnectError> {
-        let RawOptions {
-            codec,
-            connect_timeout,
-            read_buffer_bytes,
-        } = options;
-        let socket = handshake::connect(url, codec, read_buffer_bytes, connect_timeout).await?;
+        let codec = options.codec;
+        let socket = handshake::connect(url, options).await?;
         Ok(Self { socket, codec })
     }
 

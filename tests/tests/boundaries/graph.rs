@@ -107,7 +107,13 @@ const OWNED: &[Owned] = &[
     },
     Owned {
         libraries: &["rustls", "rustls-native-certs", "tokio-rustls"],
-        owners: &["chat-ws", "chat-redis", "chat-server"],
+        owners: &[
+            "chat-ws",
+            "chat-redis",
+            "chat-client",
+            "chat-server",
+            "chat-bench",
+        ],
         testers: &["chat-tests"],
     },
     Owned {

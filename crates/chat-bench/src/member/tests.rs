@@ -19,7 +19,7 @@ fn plan(codec: Codec) -> Plan {
         run: 5,
         people: "bench",
         codec,
-        targets: vec![Target::parse("ws://127.0.0.1:1/ws", false).unwrap()],
+        targets: vec![Target::parse("ws://127.0.0.1:1/ws", false, None).unwrap()],
         rooms: 1,
         members: 1,
         publishers: 1,

@@ -1,20 +1,27 @@
 //! One WebSocket connection, polled by hand.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
+use chat_client::Roots;
 use chat_proto::Codec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_util::either::Either;
 
 use super::frame::{self, Kind, Violation};
 use crate::limits::{FRAME_BYTES_MAX, READ_BYTES, WRITE_BYTES_MAX};
@@ -28,32 +35,51 @@ pub(crate) struct Target {
     /// As it was given.
     pub(crate) url: String,
     address: SocketAddr,
+    /// Whom its certificate must name, and who is trusted; nothing without TLS.
+    tls: Option<(ServerName<'static>, Roots)>,
 }
 
 impl Target {
-    /// Reads a URL, and finds its address once, not at every connection.
+    /// Reads a URL, and finds its address once, not at every connection. `ca` are the certificates
+    /// that are trusted instead of the system's.
     ///
     /// # Errors
-    /// Not a `ws` URL, not found, or of another machine without `allow_remote`.
-    pub(crate) fn parse(url: &str, allow_remote: bool) -> anyhow::Result<Self> {
+    /// Not a `ws` or `wss` URL, not found, of another machine without `allow_remote`, or nobody to
+    /// trust.
+    pub(crate) fn parse(url: &str, allow_remote: bool, ca: Option<&Path>) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
-        ensure!(
-            uri.scheme_str() == Some("ws"),
-            "{url} does not begin with ws://"
-        );
         let host = uri.host().with_context(|| format!("{url} names no host"))?;
         let host = host.trim_matches(['[', ']']);
+        let (port, tls) = match uri.scheme_str() {
+            Some("ws") => (80, None),
+            Some("wss") => (443, Some(trust(host, ca)?)),
+            _ => bail!("{url} begins with neither ws:// nor wss://"),
+        };
         let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         if !local && !allow_remote {
             bail!("{url} is not on this machine; --allow-remote lets you load a server of yours");
         }
-        let mut addresses = (host, uri.port_u16().unwrap_or(80))
+        let mut addresses = (host, uri.port_u16().unwrap_or(port))
             .to_socket_addrs()
             .with_context(|| format!("{url} is not found"))?;
         let address = addresses.next().context("a name without an address")?;
         let url = url.to_owned();
-        Ok(Self { url, address })
+        Ok(Self { url, address, tls })
     }
+}
+
+fn trust(host: &str, ca: Option<&Path>) -> anyhow::Result<(ServerName<'static>, Roots)> {
+    let name = ServerName::try_from(host.to_owned())
+        .with_context(|| format!("{host} is no name that a certificate has"))?;
+    let roots = match ca {
+        Some(file) => {
+            let text = fs::read(file);
+            let text = text.with_context(|| format!("{} cannot be read", file.display()))?;
+            Roots::from_pem(&text).with_context(|| file.display().to_string())?
+        }
+        None => Roots::of_system()?,
+    };
+    Ok((name, roots))
 }
 
 /// Why a connection ended.
@@ -83,10 +109,12 @@ impl From<Violation> for Lost {
     }
 }
 
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     data: Kind,
     /// The part of a frame that ended the last read.
     rest: Vec<u8>,
@@ -102,6 +130,15 @@ impl Link {
     pub(crate) async fn connect(target: &Target, codec: Codec) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
+        let stream = match &target.tls {
+            Some((name, roots)) => {
+                let connector = TlsConnector::from(roots.client_config());
+                let shaken = connector.connect(name.clone(), stream).await;
+                let stream = shaken.context("no TLS; --ca FILE says whom to trust")?;
+                Either::Right(Box::new(stream))
+            }
+            None => Either::Left(stream),
+        };
         let mut request = target.url.as_str().into_client_request()?;
         let offer = HeaderValue::from_static(codec.subprotocol());
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
@@ -137,7 +174,9 @@ impl Link {
         let mut written = 0;
         let result = loop {
             if written == self.out.len() {
-                break Poll::Ready(Ok(()));
+                // TLS keeps what it has not got rid of.
+                let flushed = Pin::new(&mut self.stream).poll_flush(context);
+                break flushed.map_err(Lost::Broken);
             }
             match Pin::new(&mut self.stream).poll_write(context, &self.out[written..]) {
                 Poll::Ready(Ok(count)) => written += count,
@@ -211,7 +250,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stream, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let link = Link {
-            stream: stream.unwrap(),
+            stream: Either::Left(stream.unwrap()),
             data: Kind::Text,
             rest: Vec::new(),
             out: Vec::new(),
@@ -266,12 +305,12 @@ mod tests {
             "ws://[::1]:9/ws",
             "ws://localhost/ws",
         ] {
-            assert!(Target::parse(url, false).is_ok(), "{url}");
+            assert!(Target::parse(url, false, None).is_ok(), "{url}");
         }
-        assert!(Target::parse("ws://192.0.2.1:80/ws", false).is_err());
-        assert!(Target::parse("ws://192.0.2.1:80/ws", true).is_ok());
-        for url in ["", "127.0.0.1", "http://127.0.0.1/ws", "wss://127.0.0.1/ws"] {
-            assert!(Target::parse(url, true).is_err(), "{url}");
+        assert!(Target::parse("ws://192.0.2.1:80/ws", false, None).is_err());
+        assert!(Target::parse("ws://192.0.2.1:80/ws", true, None).is_ok());
+        for url in ["", "127.0.0.1", "http://127.0.0.1/ws", "wss:///ws"] {
+            assert!(Target::parse(url, true, None).is_err(), "{url}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The tool as it is run, against the real server in this process.
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::Limits;
-use chat_ws::{Config, ResponseFuture, Server};
+use chat_testkit::Certificate;
+use chat_ws::{Config, ResponseFuture, Server, Tls};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -15,15 +17,20 @@ fn start() -> String {
 }
 
 fn start_with(limits: Limits) -> String {
-    let service = chat_memory::embedded(&limits).build().unwrap();
+    format!("ws://{}/ws", listen(&limits, None))
+}
+
+fn listen(limits: &Limits, tls: Option<Tls>) -> SocketAddr {
+    let service = chat_memory::embedded(limits).build().unwrap();
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let url = format!("ws://{}/ws", server.address());
+    let address = server.address();
     let nothing = |_: chat_ws::Request<chat_ws::Incoming>| -> ResponseFuture {
         Box::pin(async { chat_ws::Response::new(chat_ws::full("")) })
     };
-    let config = Config::new(&limits);
+    let mut config = Config::new(limits);
+    config.tls = tls;
     tokio::spawn(server.serve(config, service, Arc::new(nothing), CancellationToken::new()));
-    url
+    address
 }
 
 async fn bench(arguments: &str, urls: &[&String]) -> Output {
@@ -131,6 +138,34 @@ async fn a_server_that_is_not_there_is_no_result() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
         said.contains("0 of 10 connections") && said.contains(&nobody),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_behind_tls_are_loaded_if_they_are_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shown, other) = (Certificate::make(), Certificate::make());
+    shown.write(directory.path(), "shown");
+    other.write(directory.path(), "other");
+    let tls = Tls::from_pem(&shown.chain, &shown.key).unwrap();
+    let address = listen(&Limits::default().without_rates(), Some(tls));
+    let url = format!("wss://{address}/ws");
+    let ca = |name: &str| format!("--ca {}/{name}.pem", directory.path().display());
+
+    let trusted = format!(
+        "storm --clients 10 --room-size 5 --duration 0.4 {}",
+        ca("shown")
+    );
+    let report = clean(&trusted, &url).await;
+    assert!(report["acked"].as_u64().unwrap() > 0);
+
+    let distrusted = format!("fanout --connect-timeout 0.5 {}", ca("other"));
+    let output = bench(&distrusted, &[&url]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("--ca FILE") && said.contains("UnknownIssuer"),
         "{said}"
     );
 }

@@ -8,6 +8,7 @@
 
 mod fake;
 mod server;
+mod tls;
 
 /// No test waits longer than this for what must come.
 async fn soon<T>(what: impl Future<Output = T>) -> T {

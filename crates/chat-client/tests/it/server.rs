@@ -1,5 +1,6 @@
 //! Against the real server, in memory.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,22 +11,29 @@ use chat_client::{
 };
 use chat_core::Limits;
 use chat_proto::{ErrorCode, ServerFrame};
-use chat_ws::{Config, ResponseFuture, Server};
+use chat_ws::{Config, ResponseFuture, Server, Tls};
 use tokio_util::sync::CancellationToken;
 
 use crate::soon;
 
 fn start() -> String {
+    let address = start_with(None);
+    format!("ws://{address}/ws")
+}
+
+/// A server in memory, behind TLS or not.
+pub(crate) fn start_with(tls: Option<Tls>) -> SocketAddr {
     let limits = Limits::default().without_rates();
     let service = chat_memory::embedded(&limits).build().unwrap();
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let url = format!("ws://{}/ws", server.address());
+    let address = server.address();
     let nothing = |_: chat_ws::Request<chat_ws::Incoming>| -> ResponseFuture {
         Box::pin(async { chat_ws::Response::new(chat_ws::full("")) })
     };
-    let config = Config::new(&limits);
+    let mut config = Config::new(&limits);
+    config.tls = tls;
     tokio::spawn(server.serve(config, service, Arc::new(nothing), CancellationToken::new()));
-    url
+    address
 }
 
 fn text(text: &str) -> Text {
