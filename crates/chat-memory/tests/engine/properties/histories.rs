@@ -178,8 +178,8 @@ struct World {
     people: Vec<(usize, Person)>,
     /// One who is always there, unless his node dies, and one who comes and goes.
     readers: [Reader; 2],
-    /// Where they began.
-    began: Option<Position>,
+    /// Where they began, and what they showed then.
+    began: (Option<Position>, Screen),
     said: u64,
     name: Option<String>,
     has_eve: bool,
@@ -206,7 +206,7 @@ impl World {
             model: Model::default(),
             people,
             readers: Default::default(),
-            began: None,
+            began: Default::default(),
             said: 0,
             name: None,
             has_eve: false,
@@ -214,7 +214,8 @@ impl World {
         for (node, reader) in world.readers.iter_mut().enumerate() {
             reader.come((&world.cluster, &world.model), node).await;
         }
-        world.began = world.readers[0].at;
+        let first = &world.readers[0];
+        world.began = (first.at, first.screen.clone());
         world.cluster.set(FAULTS, LogFaults::default());
         world
     }
@@ -453,8 +454,9 @@ impl World {
             // Recovers all that happened, in as many pieces as it takes.
             let mut late = Reader {
                 session: Some(self.cluster.connect(node, "dan").await),
-                at: self.began,
-                ..Reader::default()
+                at: self.began.0,
+                screen: self.began.1.clone(),
+                was_reset: false,
             };
             late.join(&self.model, head.position.seq).await;
             assert_eq!(late.screen.messages(), self.model.messages());

@@ -150,7 +150,7 @@ impl Model {
 }
 
 /// What somebody shows of the room.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Screen {
     messages: BTreeMap<MessageId, Message>,
     pub(super) name: Option<String>,
