@@ -26,7 +26,9 @@ const SYSTEM_CLOCK = {
 const ABNORMAL = 1006;
 const TOO_LARGE = 1009;
 const LEAVING = 1012;
+const PROTOCOL = 4000;
 const NOT_AUTHENTICATED = 4001;
+const DISCONNECTED = 4003;
 
 const CLOSED_BECAUSE = /** @type {Record<number, string>} */ ({
   4000: "the server says that this client broke the protocol",
@@ -57,6 +59,8 @@ export class ChatClient extends Emitter {
   #needsNewToken = false;
   /** @type {ChatError | undefined} the error that answered the last `hello` */
   #refusal = undefined;
+  /** The next `hello` names no rooms: one position that the server cannot read refuses all of it. */
+  #isBare = false;
   /** Counts attempts, so that what was started by an earlier one finds out that it is late. */
   #generation = 0;
 
@@ -342,11 +346,14 @@ export class ChatClient extends Emitter {
     const { user, device, notify } = this.#options;
     const connection = /** @type {Connection} */ (this.#connection);
     // JSON leaves out what is undefined.
-    const frame = { op: "hello", token: this.#token, user, device, notify, rooms: this.#joiner.forHello() };
+    const rooms = this.#isBare ? {} : this.#joiner.forHello();
+    const frame = { op: "hello", token: this.#token, user, device, notify, rooms };
     const refused = (/** @type {ChatError} */ error) => {
       if (error.code === "disconnected") return;
       this.#refusal = error;
-      connection.close(error.isRetryable || error.code === "timeout" ? ABNORMAL : NOT_AUTHENTICATED);
+      const isBare = error.code === "bad_request" && Object.keys(rooms).length > 0;
+      this.#isBare = isBare;
+      connection.close(isBare ? ABNORMAL : closeCodeOf(error));
     };
     connection.ask(frame, (ok) => this.#welcome(connection, ok), refused);
   }
@@ -360,6 +367,7 @@ export class ChatClient extends Emitter {
     this.degraded = [];
     this.#onlineSince = this.#clock.now();
     this.#needsNewToken = false;
+    this.#isBare = false;
     connection.established(ok.heartbeat_ms);
     this.#enter({ state: "online" });
     // A listener may have closed the client just now.
@@ -454,6 +462,18 @@ export class ChatClient extends Emitter {
     // The client goes when its turn has come, so that the node has nobody left to throw out.
     this.#goawayTimer = this.#clock.setTimeout(() => connection?.close(LEAVING), afterMs);
   }
+}
+
+/**
+ * What a refused `hello` means, as the close code that says the same.
+ *
+ * @param {ChatError} error
+ */
+function closeCodeOf(error) {
+  if (error.code === "unauthorized") return NOT_AUTHENTICATED;
+  // Revoked: no other token is to be tried without a person.
+  if (error.code === "forbidden") return DISCONNECTED;
+  return error.isRetryable || error.code === "timeout" ? ABNORMAL : PROTOCOL;
 }
 
 /**

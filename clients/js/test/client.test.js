@@ -128,15 +128,35 @@ test("a room that is refused is told and not asked for again", async () => {
   assert.deepEqual(last().welcome().rooms, {});
 });
 
-test("a position that the server cannot read is dropped", async () => {
-  const { client, last } = setUp();
+test("a position that the server cannot read refuses the hello, and costs only its own room the position", async () => {
+  const { client, clock, last } = setUp();
   client.join("general", { position: "garbage" });
+  client.join("random", { position: "p7" });
   client.connect();
   await settle();
-  last().welcome({ rooms: { general: { error: { code: "bad_request", message: "position" } } } });
-  const join = last().ops("join")[0];
-  assert.equal("position" in join, false);
+  last().onopen();
+  last().receive({ id: 1, error: { code: "bad_request", message: "rooms.general is not a position of this server" } });
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, {});
+  const joins = last().ops("join");
+  assert.deepEqual(joins.map((join) => join.position), ["garbage", "p7"]);
+  last().receive({ id: joins[0].id, error: { code: "bad_request", message: "position" } });
+  const again = last().ops("join")[2];
+  assert.deepEqual([again.room, "position" in again], ["general", false]);
 });
+
+for (const code of ["bad_request", "forbidden"]) {
+  test(`a hello refused as ${code} is not repeated with ever new tokens`, async () => {
+    let tokens = 0;
+    const { client, clock, last, sockets } = setUp({ user: undefined, token: () => `t${++tokens}` });
+    client.connect();
+    await settle();
+    last().onopen();
+    last().receive({ id: 1, error: { code, message: "no" } });
+    await clock.advance(60_000);
+    assert.deepEqual([client.state.state, client.state.error.code, sockets.length], ["closed", code, 1]);
+  });
+}
 
 test("a send whose answer was lost goes out again with the same key and resolves once", async () => {
   const { client, sockets, clock, last } = await online();
