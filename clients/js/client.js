@@ -11,7 +11,6 @@ import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { ChatError } from "./errors.js";
 import { Joiner } from "./joiner.js";
-import { PAGE_MESSAGES } from "./limits.js";
 import { isName, NAME_RULE, newKey } from "./names.js";
 import { ReconnectPolicy } from "./reconnect.js";
 import { Sender } from "./sender.js";
@@ -373,6 +372,7 @@ export class ChatClient extends Emitter {
     // A listener may have closed the client just now.
     if (connection !== this.#connection) return;
     this.#joiner.start(connection, ok.rooms ?? {});
+    if (connection !== this.#connection) return;
     this.#sender.start(connection, ok.limits?.key_window_ms);
   }
 
@@ -434,25 +434,10 @@ export class ChatClient extends Emitter {
   /** @param {import("./types.js").WireEvent} event */
   #receive(event) {
     if (event.event === "joined") return this.#joiner.answerEvent(event);
-    this.#joiner.observe(event);
+    if (!this.#joiner.observe(event)) return;
     if (event.event === "degraded") this.degraded = event.parts ?? [];
     if (event.event === "goaway") this.#goAway(event.reconnect_after_ms ?? 0);
     this.emit("event", event);
-    if (event.event === "reset" && event.room) this.#fetchPage(event.room);
-  }
-
-  /**
-   * After a `reset`. Events may arrive while the page is fetched, so it is merged into them.
-   *
-   * @param {string} room
-   */
-  async #fetchPage(room) {
-    try {
-      const { messages, more } = await this.history(room, { limit: PAGE_MESSAGES });
-      this.emit("page", { room, messages, more, merge: true });
-    } catch (error) {
-      this.emit("problem", { error, room });
-    }
   }
 
   /** @param {number} afterMs */

@@ -6,8 +6,8 @@
  */
 
 import { ChatError } from "./errors.js";
-import { RETRY_AFTER_MS } from "./limits.js";
-import { Rooms } from "./rooms.js";
+import { PAGE_MESSAGES, RETRY_AFTER_MS } from "./limits.js";
+import { resumable, Rooms } from "./rooms.js";
 
 /**
  * @typedef {import("./connection.js").Connection} Connection
@@ -66,7 +66,9 @@ export class Joiner {
    */
   start(connection, results) {
     this.#connection = connection;
-    for (const [room, result] of Object.entries(results)) this.answer(room, result);
+    for (const [room, result] of Object.entries(results)) {
+      if (connection === this.#connection) this.answer(room, result);
+    }
     for (const wanted of this.#rooms.all()) if (!wanted.asked && !wanted.joined) this.#ask(wanted.room);
   }
 
@@ -86,13 +88,18 @@ export class Joiner {
     for (const wanted of this.#rooms.all()) wanted.waiters.splice(0).forEach((waiter) => waiter.reject(error));
   }
 
-  /** @param {import("./types.js").WireEvent} event that moves its room's position, or ends the room */
+  /**
+   * @param {import("./types.js").WireEvent} event that moves its room's position, or ends the room
+   * @returns {boolean} whether it is to be passed on
+   */
   observe(event) {
-    this.#rooms.observe(event);
+    if (!this.#rooms.observe(event)) return false;
     // Asked for again it would not exist.
     if (event.event === "room_removed" && event.room) {
       this.#rooms.drop(event.room, new ChatError("not_found", "the user is no member of this room any more"));
     }
+    if (event.event === "reset" && event.room) this.#fetchPage(event.room);
+    return true;
   }
 
   /** @param {any} event a `joined` event: a join result, or a room and an error */
@@ -107,11 +114,15 @@ export class Joiner {
    */
   answer(room, result) {
     if (result.error) return this.#refuse(room, ChatError.fromWire(result.error));
-    const wanted = this.#rooms.find(room);
-    if (!wanted) return;
+    const [wanted, connection] = [this.#rooms.find(room), this.#connection];
+    // Left while the answer was on its way: the server would go on telling of it.
+    if (!wanted) return connection?.tell({ op: "leave", room });
     wanted.position = result.position;
+    wanted.owed = null;
     if (result.recovered) for (const entry of result.entries ?? []) this.#emit("event", entry);
     else this.#emit("page", { room, messages: result.messages ?? [] });
+    // A listener may have left the room, or closed the client, just now.
+    if (connection !== this.#connection || wanted !== this.#rooms.find(room)) return;
     // Not joined yet: the server wants the next part to be asked for.
     if (result.more) return this.#ask(room);
     wanted.asked = false;
@@ -126,7 +137,8 @@ export class Joiner {
     const connection = this.#connection;
     if (!wanted || !connection) return;
     wanted.asked = true;
-    const from = wanted.position === null ? { history: wanted.history } : { position: wanted.position };
+    const position = resumable(wanted);
+    const from = position === null ? { history: wanted.history } : { position };
     const refused = (/** @type {ChatError} */ error) => this.#refuse(room, error);
     connection.ask({ op: "join", room, ...from }, (ok) => this.answer(room, ok), refused);
   }
@@ -138,10 +150,8 @@ export class Joiner {
   #refuse(room, error) {
     const wanted = this.#rooms.find(room);
     if (!wanted || error.code === "disconnected") return;
-    if (error.isRetryable || error.code === "timeout") {
-      const connection = this.#connection;
-      const again = () => connection === this.#connection && this.#ask(room);
-      this.#clock.setTimeout(again, error.retryAfterMs ?? RETRY_AFTER_MS);
+    if (isPassing(error)) {
+      this.#later(error, () => wanted === this.#rooms.find(room) && !wanted.joined && this.#ask(room));
     } else if (error.code === "bad_request" && wanted.position !== null) {
       // A position that the server cannot read is worth less than a fresh page.
       wanted.position = null;
@@ -151,4 +161,42 @@ export class Joiner {
       this.#emit("problem", { error, room });
     }
   }
+
+  /**
+   * After a `reset`. Events may arrive while the page is fetched, so it is merged into them. Where
+   * the connection ends first, the next join brings the page.
+   *
+   * @param {string} room
+   */
+  #fetchPage(room) {
+    const wanted = this.#rooms.find(room);
+    if (!wanted) return;
+    const { owed } = wanted;
+    const isOwed = () => owed !== null && wanted.owed === owed && wanted === this.#rooms.find(room);
+    const arrived = (/** @type {any} */ { messages, more }) => {
+      if (!isOwed()) return;
+      wanted.owed = null;
+      this.#emit("page", { room, messages, more, merge: true });
+    };
+    const refused = (/** @type {ChatError} */ error) => {
+      if (error.code === "disconnected" || !isOwed()) return;
+      if (isPassing(error)) return this.#later(error, () => isOwed() && this.#fetchPage(room));
+      this.#emit("problem", { error, room });
+    };
+    this.#connection?.ask({ op: "history", room, limit: PAGE_MESSAGES }, arrived, refused);
+  }
+
+  /**
+   * @param {ChatError} error that says how long to wait
+   * @param {() => void} again called if the connection is still the same then
+   */
+  #later(error, again) {
+    const connection = this.#connection;
+    this.#clock.setTimeout(() => connection === this.#connection && again(), error.retryAfterMs ?? RETRY_AFTER_MS);
+  }
+}
+
+/** @param {ChatError} error */
+function isPassing(error) {
+  return error.isRetryable || error.code === "timeout";
 }

@@ -334,6 +334,98 @@ test("after a reset it fetches a page and goes on from the new position", async 
   assert.deepEqual(last().welcome().rooms, { general: "z0" });
 });
 
+test("a page that cannot be had after a reset is asked for again", async () => {
+  const { sockets, clock, of } = await online();
+  const asked = () => sockets[0].ops("history");
+  sockets[0].receive({ event: "reset", room: "general", reason: "lost", position: "z0" });
+  sockets[0].receive({ id: asked()[0].id, error: { code: "unavailable", message: "the log", retry_after_ms: 700 } });
+  await clock.advance(700);
+  sockets[0].receive({ id: asked()[1].id, ok: { messages: [added(1).message], more: false } });
+  assert.deepEqual([of("page").length, of("page").at(-1).messages[0].id, of("problem").length], [2, "m1", 0]);
+});
+
+test("a connection lost before the page that a reset asks for joins without a position", async () => {
+  const { sockets, clock, of, last } = await online();
+  sockets[0].receive({ event: "reset", room: "general", reason: "lost", position: "z0" });
+  sockets[0].receive(added(1));
+  sockets[0].breakDown();
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome({ rooms: { general: pageOf("general", "z2") } }).rooms, { general: null });
+  assert.equal(of("problem").length, 0);
+  last().breakDown(1012);
+  await clock.advance(1_000);
+  assert.deepEqual(last().welcome().rooms, { general: "z2" });
+});
+
+test("of two resets the page of the first is not shown", async () => {
+  const { sockets, of } = await online();
+  for (const position of ["z0", "y0"]) sockets[0].receive({ event: "reset", room: "general", reason: "lost", position });
+  const [first, second] = sockets[0].ops("history");
+  sockets[0].receive({ id: second.id, ok: { messages: [added(2).message], more: false } });
+  sockets[0].receive({ id: first.id, ok: { messages: [added(1).message], more: false } });
+  assert.deepEqual(of("page").slice(1).map((page) => page.messages[0].id), ["m2"]);
+});
+
+test("entries of a join whose answer came too late are not taken for all there is", async () => {
+  const { client, clock, of, last } = await online();
+  const joined = client.join("random", { position: "p1" });
+  await clock.advance(20_000);
+  const [late] = last().ops("join");
+  const random = (seq) => ({ ...added(seq), room: "random" });
+  last().receive({ id: late.id, ok: { room: { id: "random" }, position: "p3", recovered: true, entries: [random(2), random(3)] } });
+  last().receive(random(4));
+  assert.equal(of("event").length, 0);
+  await clock.advance(1_000);
+  const again = last().ops("join")[1];
+  assert.equal(again.position, "p1");
+  const entries = [random(2), random(3), random(4)];
+  last().receive({ id: again.id, ok: { room: { id: "random" }, position: "p4", recovered: true, entries } });
+  await joined;
+  assert.deepEqual(of("event").map((event) => event.seq), [2, 3, 4]);
+});
+
+test("a room that was left before the answer to hello is left on the server too", async () => {
+  const { client, of, last } = setUp();
+  client.join("general").catch(() => {});
+  client.connect();
+  await settle();
+  last().onopen();
+  await client.leave("general");
+  last().receive({ id: 1, ok: { user: "ann", rooms: { general: pageOf("general", "p1") } } });
+  last().receive(added(2));
+  assert.deepEqual(last().ops("leave"), [{ op: "leave", room: "general" }]);
+  assert.deepEqual([of("page").length, of("joined").length, of("event").length], [0, 0, 0]);
+});
+
+test("a room that is left and joined again while a refusal waits is joined once", async () => {
+  const { client, clock, last } = await online();
+  client.join("random").catch(() => {});
+  const refusal = { code: "unavailable", message: "later", retry_after_ms: 700 };
+  last().receive({ id: last().ops("join")[0].id, error: refusal });
+  client.leave("random").catch(() => {});
+  const joined = client.join("random");
+  last().receive({ id: last().ops("join")[1].id, ok: pageOf("random", "p1") });
+  await joined;
+  await clock.advance(700);
+  assert.equal(last().ops("join").length, 2);
+});
+
+test("a client that a listener closes amid the answer to hello sends with the next connection", async () => {
+  const { client, last } = setUp();
+  client.join("general").catch(() => {});
+  client.join("random").catch(() => {});
+  const stop = client.on("page", () => client.close());
+  client.connect();
+  await settle();
+  last().welcome({ rooms: { general: pageOf("general", "p1"), random: pageOf("random", "q1") } });
+  stop();
+  client.send("general", "later").catch(() => {});
+  client.connect();
+  await settle();
+  assert.deepEqual(last().welcome().rooms, { general: "p1", random: null });
+  assert.deepEqual(last().ops("send").map((frame) => frame.text), ["later"]);
+});
+
 test("a room that was left is not resumed and its late events move nothing", async () => {
   const { client, sockets, clock, last } = await online();
   client.leave("general").catch(() => {});
