@@ -10,7 +10,7 @@
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { ChatError } from "./errors.js";
-import { Joiner } from "./joiner.js";
+import { isPassing, Joiner } from "./joiner.js";
 import { isName, NAME_RULE, newKey } from "./names.js";
 import { ReconnectPolicy } from "./reconnect.js";
 import { Sender } from "./sender.js";
@@ -458,7 +458,7 @@ function closeCodeOf(error) {
   if (error.code === "unauthorized") return NOT_AUTHENTICATED;
   // Revoked: no other token is to be tried without a person.
   if (error.code === "forbidden") return DISCONNECTED;
-  return error.isRetryable || error.code === "timeout" ? ABNORMAL : PROTOCOL;
+  return isPassing(error) ? ABNORMAL : PROTOCOL;
 }
 
 /**

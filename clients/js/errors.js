@@ -3,7 +3,8 @@
  * or one of the client's own: `offline`, `disconnected`, `timeout`, `expired`, `too_many`, `left`, `closed`.
  */
 
-const RETRYABLE = new Set(["rate_limited", "unavailable", "internal"]);
+/** As the server has it. What it answers `internal` to once it would answer so for ever. */
+const RETRYABLE = new Set(["rate_limited", "unavailable"]);
 
 export class ChatError extends Error {
   /**

@@ -6,7 +6,7 @@
  */
 
 import { ChatError } from "./errors.js";
-import { PAGE_MESSAGES, RETRY_AFTER_MS } from "./limits.js";
+import { BACKOFF_CAP_MS, PAGE_MESSAGES, RETRY_AFTER_MS } from "./limits.js";
 import { resumable, Rooms } from "./rooms.js";
 
 /**
@@ -192,11 +192,16 @@ export class Joiner {
    */
   #later(error, again) {
     const connection = this.#connection;
-    this.#clock.setTimeout(() => connection === this.#connection && again(), error.retryAfterMs ?? RETRY_AFTER_MS);
+    const afterMs = error.retryAfterMs ?? (error.code === "internal" ? BACKOFF_CAP_MS : RETRY_AFTER_MS);
+    this.#clock.setTimeout(() => connection === this.#connection && again(), afterMs);
   }
 }
 
-/** @param {ChatError} error */
-function isPassing(error) {
-  return error.isRetryable || error.code === "timeout";
+/**
+ * Whether a room stays wanted: the fault of a moment must not cost anybody his rooms.
+ *
+ * @param {ChatError} error
+ */
+export function isPassing(error) {
+  return error.isRetryable || error.code === "timeout" || error.code === "internal";
 }

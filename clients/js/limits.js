@@ -30,7 +30,7 @@ export const PENDING_MAX = 256;
 /** First step of the backoff: a restarted server is back within about a second. */
 export const BACKOFF_BASE_MS = 500;
 
-/** Longest wait between attempts: a person looking at the page gives up after about that. */
+/** Longest wait between attempts, also to join after a fault of the server: a person looking at the page gives up then. */
 export const BACKOFF_CAP_MS = 30_000;
 
 /** Close code 4009 means that waiting less will not help. */

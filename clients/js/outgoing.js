@@ -73,10 +73,16 @@ export class Outgoing {
     return { ready, expired };
   }
 
-  /** When `take` may have more, or null if nothing waits for a time. */
+  /**
+   * When `take` may have more, or null if nothing waits for a time. Of each room its first command
+   * counts: the time of one that is held back may be over, and there is still nothing to take.
+   */
   get nextAt() {
-    const times = [...this.#commands.values()].filter((c) => !c.inFlight && c.notBefore > 0).map((c) => c.notBefore);
-    return times.length > 0 ? Math.min(...times) : null;
+    const first = new Map();
+    for (const { inFlight, room, notBefore } of this.#commands.values()) {
+      if (!inFlight && !first.has(room)) first.set(room, notBefore);
+    }
+    return first.size > 0 ? Math.min(...first.values()) : null;
   }
 
   /**

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Outgoing } from "../outgoing.js";
 import { added, pageOf, setUp, settle } from "./harness.js";
 
 const ack = { message_id: "m1", seq: 1, sent_at_ms: 1, stored: "memory", duplicate: false };
@@ -196,6 +197,43 @@ test("a send that the server could not take waits and holds back the ones behind
   await clock.advance(700);
   const [, again, next] = last().ops("send");
   assert.deepEqual([again.key, next.text], [key, "two"]);
+});
+
+test("a send that is held back behind another is not looked at until that one's turn", () => {
+  const outgoing = new Outgoing();
+  for (const key of ["one", "two"]) outgoing.add("send", "general", key, {});
+  const [one, two] = outgoing.take(0, 60_000).ready;
+  outgoing.defer(one, 5_000);
+  outgoing.defer(two, 4_000);
+  assert.deepEqual(outgoing.take(4_000, 60_000).ready, []);
+  assert.equal(outgoing.nextAt, 5_000);
+  assert.deepEqual(outgoing.take(5_000, 60_000).ready, [one, two]);
+  assert.equal(outgoing.nextAt, null);
+});
+
+test("a fault of the server is told at once and holds nothing back", async () => {
+  const { client, last } = await online();
+  const refused = assert.rejects(client.send("general", "one"), { code: "internal" });
+  last().receive({ id: last().ops("send")[0].id, error: { code: "internal", message: "internal error" } });
+  await refused;
+  client.send("general", "two");
+  assert.equal(last().ops("send").length, 2);
+});
+
+test("a fault of the server in a join or a hello passes, after a while", async () => {
+  const { client, clock, of, last, sockets } = await online();
+  client.join("random").catch(() => {});
+  last().receive({ id: last().ops("join")[0].id, error: { code: "internal", message: "internal error" } });
+  await clock.advance(29_999);
+  assert.deepEqual([last().ops("join").length, of("problem").length], [1, 0]);
+  await clock.advance(1);
+  assert.equal(last().ops("join").length, 2);
+  last().breakDown(1012);
+  await clock.advance(1_000);
+  last().onopen();
+  last().receive({ id: 1, error: { code: "internal", message: "internal error" } });
+  await clock.advance(1_000);
+  assert.deepEqual([client.state.state, sockets.length], ["connecting", 3]);
 });
 
 test("a send older than the key window is not retried but reported", async () => {
