@@ -85,9 +85,14 @@ export class ChatClient extends Emitter {
     return this.#state;
   }
 
-  /** Connects, and stays connected until `close`. */
+  /**
+   * Connects, and stays connected until `close`, or until the server says not to come back. Called
+   * after that it tries once more, with whatever token there is: a person wants it so.
+   */
   connect() {
-    if (this.#state.state === "idle" || this.#state.state === "closed") void this.#open();
+    if (this.#state.state !== "idle" && this.#state.state !== "closed") return;
+    this.#needsNewToken = false;
+    void this.#open();
   }
 
   /** Ends the connection and whatever waits. `connect` starts again; rooms and positions are kept. */
@@ -98,9 +103,12 @@ export class ChatClient extends Emitter {
     this.#joiner.abandon(error);
   }
 
-  /** Does not wait for the next attempt; for a person's click, or a network that is back. */
+  /**
+   * Does not wait for the next attempt, or finds out at once whether the connection is still there:
+   * for a network that is back, or a tab that is looked at again. Nothing to a client that is closed.
+   */
   retryNow() {
-    if (this.#state.state === "waiting" || this.#state.state === "closed") void this.#open();
+    if (this.#state.state === "waiting") void this.#open();
     else if (this.#state.state === "online") this.#connection?.probe();
   }
 
@@ -333,12 +341,17 @@ export class ChatClient extends Emitter {
     }
     if (generation !== this.#generation) return;
     if (this.#needsNewToken && this.#token === last) return this.#stop(closedBecause(NOT_AUTHENTICATED, ""));
-    this.#connection = new Connection(url, WebSocket, this.#clock, {
-      onOpen: () => this.#sayHello(),
-      onEvent: (event) => this.#receive(/** @type {any} */ (event)),
-      onProblem: (error) => this.emit("problem", { error }),
-      onClose: (code, reason) => this.#ended(generation, code, reason),
-    });
+    try {
+      this.#connection = new Connection(url, WebSocket, this.#clock, {
+        onOpen: () => this.#sayHello(),
+        onEvent: (event) => this.#receive(/** @type {any} */ (event)),
+        onProblem: (error) => this.emit("problem", { error }),
+        onClose: (code, reason) => this.#ended(generation, code, reason),
+      });
+    } catch (error) {
+      // An address that is none, or one that this page may not connect to: it will not become better.
+      this.#stop(new ChatError("bad_request", `url: ${/** @type {Error} */ (error).message}`));
+    }
   }
 
   #sayHello() {

@@ -39,6 +39,8 @@ export class Joiner {
     const wanted = this.#rooms.want(room, options);
     if (wanted.joined) return Promise.resolve();
     const done = new Promise((resolve, reject) => wanted.waiters.push({ resolve: () => resolve(undefined), reject }));
+    // Told as a `problem` too: whoever does not wait for it need not catch it.
+    done.catch(() => {});
     if (!wanted.asked) this.#ask(room);
     return /** @type {Promise<void>} */ (done);
   }

@@ -331,6 +331,43 @@ test("a refused hello says why and ends the attempts", async () => {
   assert.equal(sockets.length, 1);
 });
 
+test("an address that no WebSocket takes is told, and not tried again", async () => {
+  class NoSocket {
+    constructor(url) {
+      throw new SyntaxError(`${url} is no address`);
+    }
+  }
+  const { client, clock } = setUp({ url: "/ws", WebSocket: NoSocket });
+  client.connect();
+  await clock.advance(60_000);
+  assert.deepEqual([client.state.state, client.state.error?.message], ["closed", "url: /ws is no address"]);
+});
+
+test("a network that is back does not bring back whom the server sent away, a person does", async () => {
+  const { client, clock, sockets } = await online({ user: undefined, token: () => "t" });
+  sockets[0].breakDown(4001);
+  await clock.advance(1_000);
+  assert.deepEqual([client.state.state, sockets.length], ["closed", 1]);
+  client.connect();
+  await settle();
+  assert.equal(sockets.length, 2);
+  sockets[1].breakDown(4003);
+  client.retryNow();
+  await settle();
+  assert.deepEqual([client.state.state, sockets.length], ["closed", 2]);
+});
+
+test("a join that nobody waits for may be refused", async (t) => {
+  const unhandled = t.mock.fn();
+  process.on("unhandledRejection", unhandled);
+  const { client, last } = await online();
+  client.join("secret");
+  last().receive({ id: last().ops("join")[0].id, error: { code: "not_found", message: "no such room" } });
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", unhandled);
+  assert.equal(unhandled.mock.callCount(), 0);
+});
+
 test("a silent server is noticed by a ping without an answer", async () => {
   const { client, sockets, clock } = await online();
   await clock.advance(25_000);

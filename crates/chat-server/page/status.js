@@ -41,8 +41,10 @@ export function showConnection(client) {
     showDegraded(event.parts ?? []);
   });
   client.on("state", () => showDegraded(client.degraded));
-  retry.addEventListener("click", () => client.retryNow());
+  retry.addEventListener("click", () => (client.state.state === "closed" ? client.connect() : client.retryNow()));
   addEventListener("online", () => client.retryNow());
+  // In the background timers are slow, and a machine that slept has a connection that only looks like one.
+  document.addEventListener("visibilitychange", () => !document.hidden && client.retryNow());
   setInterval(() => client.state.state === "waiting" && draw(), 250);
   draw();
 }
