@@ -64,10 +64,13 @@ export class RoomState {
    * Older messages, as `history` with `before` answers them.
    *
    * @param {{messages: Message[], more: boolean}} page
+   * @param {number} [before] what was asked for: if the room was trimmed, or begun afresh, while the
+   *   answer was on its way, the page would leave a hole behind it, and is not taken
    * @returns {Change}
    */
-  applyOlder({ messages, more }) {
+  applyOlder({ messages, more }, before = this.messages[0]?.seq) {
     const change = nothing();
+    if (before !== this.messages[0]?.seq) return change;
     for (const message of messages) if (this.#put(message)) change.messages.add(message.id);
     this.hasOlder = more;
     return change;

@@ -24,6 +24,14 @@ test("what is read on another device counts no more when it is edited or deleted
   assert.equal(unread.unread, 1);
 });
 
+test("what is said after the log was lost is unread, though its seqs were read before", () => {
+  const unread = followed();
+  unread.readUpTo(6);
+  unread.follow({ event: "reset", reason: "lost" }, undefined, "alice");
+  unread.follow({ event: "message_added", message: said(1) }, undefined, "alice");
+  assert.equal(unread.unread, 1);
+});
+
 test("a message that comes to mention somebody is unread once", () => {
   const unread = followed();
   unread.follow({ event: "message_updated", mentions: ["alice"] }, said(5), "alice");

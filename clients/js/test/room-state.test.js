@@ -139,6 +139,24 @@ test("trimming forgets the oldest and remembers that there are older ones", () =
   assert.deepEqual([ids(state), state.hasOlder], [["m2", "m3"], true]);
 });
 
+test("an older page that does not adjoin any more is not taken", () => {
+  const older = { messages: [added(1).message, added(2).message], more: false };
+  const trimmed = roomWith(3, 4, 5);
+  trimmed.trim(1);
+  const afresh = roomWith(3, 4);
+  afresh.applyPage({ messages: [added(90).message] });
+  const gone = roomWith(3);
+  gone.apply({ event: "reset", room: "general", reason: "lost", position: "z0" }, 0);
+  for (const state of [trimmed, afresh, gone]) {
+    const before = ids(state);
+    assert.equal(state.applyOlder(older, 3).messages.size, 0);
+    assert.deepEqual([ids(state), state.hasOlder], [before, true]);
+  }
+  const same = roomWith(3, 4);
+  same.applyOlder(older, 3);
+  assert.deepEqual([ids(same), same.hasOlder], [["m1", "m2", "m3", "m4"], false]);
+});
+
 test("events of other rooms and of unknown kinds change nothing", () => {
   const state = roomWith(1);
   for (const other of [{ ...added(2), room: "other" }, event("poll_opened", 2, {})]) {

@@ -98,7 +98,9 @@ class App {
       if (!room) return;
       if (event.event === "message_added" && event.message.from === this.#me) room.pending.seen(event.message);
       const isCounted = room.unread.follow(event, room.state.message(event.message_id), this.#me);
-      this.#draw(room, room.state.apply(event, Date.now()));
+      if (event.event === "reset") room.told = 0;
+      this.#draw(room, this.#rooms.apply(room, event));
+      if (event.event === "room_removed") return this.#removed(room);
       if (isCounted) this.#counted(room);
     });
     client.on("problem", ({ error, room }) => this.#failed(error, room));
@@ -186,6 +188,12 @@ class App {
     this.#drawTitle();
   }
 
+  /** @param {OpenRoom} room that the user is no member of any more */
+  #removed(room) {
+    notice(`You are no longer a member of #${room.id}.`, { key: `room ${room.id}`, tone: "warning" });
+    if (this.#rooms.all().length > 1) this.#rooms.close(room.id);
+  }
+
   /**
    * @param {import("../client/errors.js").ChatError} error
    * @param {string} [room]
@@ -212,6 +220,7 @@ class App {
 
   /** @param {OpenRoom} room */
   #drawPending(room) {
+    room.pending.reached(room.state.messages.at(-1)?.seq ?? 0);
     if (room !== this.#rooms.shown) return;
     const isOnline = this.#client.state.state === "online";
     const isShown = (/** @type {string} */ id) => room.state.message(id) !== undefined;

@@ -9,7 +9,7 @@ import { byId, el } from "./dom.js";
 import { drawMessage, startEditing } from "./message.js";
 
 /** Messages kept in the page while the reader is at the end; `history` has the rest. */
-const KEPT_MAX = 500;
+export const KEPT_MAX = 500;
 /** "At the end" forgives the last lines, so that a picture of the end is not lost by a pixel. */
 const END_PX = 80;
 const OLDER_PX = 240;
@@ -168,16 +168,17 @@ export class MessageList {
     if (!state?.hasOlder || this.#isLoading) return;
     this.#isLoading = true;
     this.#decorate();
-    const page = await this.#fetchOlder(state.room, state.messages[0]?.seq);
+    const before = state.messages[0]?.seq;
+    const page = await this.#fetchOlder(state.room, before);
     this.#isLoading = false;
     // The reader may have gone to another room meanwhile.
     if (page && state === this.#state) {
       const fromEnd = scroller.scrollHeight - scroller.scrollTop;
-      this.#place([...state.applyOlder(page).messages]);
+      this.#place([...state.applyOlder(page, before).messages]);
       this.#decorate();
       scroller.scrollTop = scroller.scrollHeight - fromEnd;
     } else if (page) {
-      state.applyOlder(page);
+      state.applyOlder(page, before);
     }
     this.#decorate();
   }

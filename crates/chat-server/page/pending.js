@@ -11,6 +11,7 @@
  * @property {"waiting" | "failed"} status
  * @property {string} error
  * @property {string | null} messageId known once answered
+ * @property {number} seq of that message
  * @property {string | null} guess the message that probably is this one
  */
 
@@ -48,7 +49,7 @@ export class PendingList {
   /** @param {string} text */
   say(text) {
     /** @type {Pending} */
-    const item = { key: newKey(), text, status: "waiting", error: "", messageId: null, guess: null };
+    const item = { key: newKey(), text, status: "waiting", error: "", messageId: null, seq: 0, guess: null };
     this.#items.push(item);
     this.#transmit(item);
   }
@@ -84,12 +85,21 @@ export class PendingList {
     this.#items = this.#items.filter((item) => item.messageId === null);
   }
 
+  /**
+   * The room has come that far: what was answered below is in it, or above it and not shown any more.
+   *
+   * @param {number} seq of its newest message
+   */
+  reached(seq) {
+    this.#items = this.#items.filter((item) => item.messageId === null || item.seq > seq);
+  }
+
   /** @param {Pending} item */
   async #transmit(item) {
     this.#changed();
     try {
       const ok = await this.#client.send(this.#room, item.text, { key: item.key });
-      item.messageId = ok.message_id;
+      Object.assign(item, { messageId: ok.message_id, seq: ok.seq });
       // Guessed wrong: the message that was seen belongs to another of the same text.
       if (item.guess !== ok.message_id) item.guess = null;
       else this.#items = this.#items.filter((other) => other !== item);

@@ -3,6 +3,7 @@
 import { isName, NAME_RULE, RoomState } from "../client/index.js";
 import { ask } from "./dialogs.js";
 import { byId, el, icon } from "./dom.js";
+import { KEPT_MAX } from "./messages.js";
 import { PendingList } from "./pending.js";
 import { recall, remember } from "./storage.js";
 import { Unread } from "./unread.js";
@@ -79,6 +80,20 @@ export class RoomList {
       this.#remember((names) => (names.includes(id) ? names : [...names, id]));
     }
     return room;
+  }
+
+  /**
+   * Something happened in a room. One that nobody looks at keeps no more than the list would show:
+   * a tab may be open for weeks.
+   *
+   * @param {OpenRoom} room
+   * @param {import("../client/types.js").WireEvent} event
+   * @returns {import("../client/room-state.js").Change}
+   */
+  apply(room, event) {
+    const change = room.state.apply(event, Date.now());
+    if (room !== this.shown) room.state.trim(KEPT_MAX);
+    return change;
   }
 
   /**

@@ -38,6 +38,10 @@ export class Unread {
         Object.assign(this, { unread: event.unread, mentions: event.mentions });
         if (event.unread === 0) this.seq = Math.max(this.seq, this.#newest);
         return true;
+      case "reset":
+        // The seqs of a log that was lost are given again, to what nobody has read.
+        if (event.reason === "lost") this.seq = this.#newest = 0;
+        return false;
       case "message_added":
         this.#newest = Math.max(this.#newest, event.message.seq);
         if (event.message.from === me) this.readUpTo(event.message.seq);
