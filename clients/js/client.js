@@ -13,6 +13,7 @@ import { ChatError } from "./errors.js";
 import { isPassing, Joiner } from "./joiner.js";
 import { isName, NAME_RULE, newKey } from "./names.js";
 import { ReconnectPolicy } from "./reconnect.js";
+import { Refresher } from "./refresher.js";
 import { Sender } from "./sender.js";
 
 /** @type {import("./connection.js").Clock} */
@@ -43,6 +44,7 @@ export class ChatClient extends Emitter {
   #policy = new ReconnectPolicy();
   #joiner;
   #sender;
+  #refresher;
   /** @type {Connection | null} */
   #connection = null;
   /** @type {import("./types.js").State} */
@@ -75,6 +77,8 @@ export class ChatClient extends Emitter {
     this.#random = options.random ?? Math.random;
     this.#joiner = new Joiner(this.#clock, (name, value) => this.emit(name, value));
     this.#sender = new Sender(this.#clock);
+    const renewed = (/** @type {string} */ token) => (this.#token = token);
+    this.#refresher = new Refresher(this.#clock, async () => /** @type {any} */ (options.token)(), renewed);
     /** What the server said in its answer to the last `hello`: user, connection, instance, limits. */
     this.hello = /** @type {any} */ (null);
     /** @type {string[]} parts of the server that are not well */
@@ -387,6 +391,8 @@ export class ChatClient extends Emitter {
     this.#joiner.start(connection, ok.rooms ?? {});
     if (connection !== this.#connection) return;
     this.#sender.start(connection, ok.limits?.key_window_ms);
+    const isRenewable = typeof this.#options.token === "function" && ok.expires_at_ms !== undefined;
+    if (isRenewable) this.#refresher.start(connection, ok.expires_at_ms);
   }
 
   /**
@@ -435,6 +441,7 @@ export class ChatClient extends Emitter {
     this.#goawayUntil = null;
     this.#clock.clearTimeout(this.#goawayTimer);
     this.#joiner.stop();
+    this.#refresher.stop();
     this.#sender.stop();
   }
 

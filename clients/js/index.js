@@ -4,8 +4,8 @@
  * # Layout
  * - `client.js`: `ChatClient`, what an application holds
  * - `room-state.js`: `RoomState`, what a room looks like, from the client's events
- * - `connection.js`: one WebSocket · `reconnect.js`: when to come back · `joiner.js`, `rooms.js`:
- *   rooms and positions · `sender.js`, `outgoing.js`: commands that are seen through
+ * - `connection.js`: one WebSocket · `reconnect.js`: when to come back · `refresher.js`: new tokens ·
+ *   `joiner.js`, `rooms.js`: rooms and positions · `sender.js`, `outgoing.js`: commands that are seen through
  * - `errors.js`, `names.js`, `limits.js`, `emitter.js`, `types.js`
  */
 

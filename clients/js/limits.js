@@ -45,6 +45,15 @@ export const SLOW_WINDOW_MS = 60_000;
 /** What such a client waits before it joins without a position. */
 export const SLOW_WAIT_MS = 10_000;
 
+/** How long before its end a token is renewed: time for several attempts. */
+export const REFRESH_AHEAD_MS = 30_000;
+
+/** A token that ends sooner is left to end: the connection comes back with another one anyway. */
+export const REFRESH_LEAST_MS = 1_000;
+
+/** A timer that is set to more would go off at once. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Pause before a command is tried again when the server named none. */
 export const RETRY_AFTER_MS = 1_000;
 

@@ -93,7 +93,7 @@
  * @typedef {object} Options
  * @property {string} url `ws://…/ws`
  * @property {string} [user] for a server with development identities
- * @property {string | (() => string | Promise<string>)} [token] a function is asked before each connection
+ * @property {string | (() => string | Promise<string>)} [token] a function is asked before each connection, and again before what it gave ends
  * @property {string} [device]
  * @property {boolean} [notify]
  * @property {any} [WebSocket] constructor, where there is no global one (Node before 22)
