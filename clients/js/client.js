@@ -10,9 +10,9 @@
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { ChatError } from "./errors.js";
-import { isPassing, Joiner } from "./joiner.js";
+import { Joiner } from "./joiner.js";
 import { isName, NAME_RULE, newKey } from "./names.js";
-import { ReconnectPolicy } from "./reconnect.js";
+import { ABNORMAL, closeCodeOf, closedBecause, LEAVING, NOT_AUTHENTICATED, ReconnectPolicy, TOO_LARGE } from "./reconnect.js";
 import { Refresher } from "./refresher.js";
 import { Sender } from "./sender.js";
 
@@ -22,20 +22,6 @@ const SYSTEM_CLOCK = {
   setTimeout: (callback, ms) => setTimeout(callback, ms),
   clearTimeout: (timer) => clearTimeout(timer),
 };
-
-const ABNORMAL = 1006;
-const TOO_LARGE = 1009;
-const LEAVING = 1012;
-const PROTOCOL = 4000;
-const NOT_AUTHENTICATED = 4001;
-const DISCONNECTED = 4003;
-
-const CLOSED_BECAUSE = /** @type {Record<number, string>} */ ({
-  4000: "the server says that this client broke the protocol",
-  4001: "the server did not accept who you are",
-  4002: "the token has expired",
-  4003: "an operator ended this connection",
-});
 
 export class ChatClient extends Emitter {
   #options;
@@ -467,25 +453,4 @@ export class ChatClient extends Emitter {
     // The client goes when its turn has come, so that the node has nobody left to throw out.
     this.#goawayTimer = this.#clock.setTimeout(() => connection?.close(LEAVING), afterMs);
   }
-}
-
-/**
- * What a refused `hello` means, as the close code that says the same.
- *
- * @param {ChatError} error
- */
-function closeCodeOf(error) {
-  if (error.code === "unauthorized") return NOT_AUTHENTICATED;
-  // Revoked: no other token is to be tried without a person.
-  if (error.code === "forbidden") return DISCONNECTED;
-  return isPassing(error) ? ABNORMAL : PROTOCOL;
-}
-
-/**
- * @param {number} code
- * @param {string} reason
- */
-function closedBecause(code, reason) {
-  const why = CLOSED_BECAUSE[code] ?? "the server closed the connection";
-  return new ChatError("closed", reason ? `${why} (${reason})` : why);
 }

@@ -19,9 +19,7 @@
 
 import { ChatError } from "./errors.js";
 import { ANSWER_WAIT_MS, CONNECT_WAIT_MS, FRAME_BYTES_MAX, HEARTBEAT_MS, PONG_WAIT_MS } from "./limits.js";
-
-/** The close code of a connection that broke without one. */
-const ABNORMAL = 1006;
+import { ABNORMAL } from "./reconnect.js";
 
 export class Connection {
   #socket;

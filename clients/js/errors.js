@@ -27,6 +27,14 @@ export class ChatError extends Error {
   }
 
   /**
+   * It may be over by itself: rooms and connections are asked for again, because the fault of a
+   * moment must not cost anybody what he is in.
+   */
+  get isPassing() {
+    return this.isRetryable || this.code === "timeout" || this.code === "internal";
+  }
+
+  /**
    * @param {unknown} error the `error` object of a frame
    * @returns {ChatError}
    */

@@ -152,7 +152,7 @@ export class Joiner {
   #refuse(room, error) {
     const wanted = this.#rooms.find(room);
     if (!wanted || error.code === "disconnected") return;
-    if (isPassing(error)) {
+    if (error.isPassing) {
       this.#later(error, () => wanted === this.#rooms.find(room) && !wanted.joined && this.#ask(room));
     } else if (error.code === "bad_request" && wanted.position !== null) {
       // A position that the server cannot read is worth less than a fresh page.
@@ -182,7 +182,7 @@ export class Joiner {
     };
     const refused = (/** @type {ChatError} */ error) => {
       if (error.code === "disconnected" || !isOwed()) return;
-      if (isPassing(error)) return this.#later(error, () => isOwed() && this.#fetchPage(room));
+      if (error.isPassing) return this.#later(error, () => isOwed() && this.#fetchPage(room));
       this.#emit("problem", { error, room });
     };
     this.#connection?.ask({ op: "history", room, limit: PAGE_MESSAGES }, arrived, refused);
@@ -197,13 +197,4 @@ export class Joiner {
     const afterMs = error.retryAfterMs ?? (error.code === "internal" ? BACKOFF_CAP_MS : RETRY_AFTER_MS);
     this.#clock.setTimeout(() => connection === this.#connection && again(), afterMs);
   }
-}
-
-/**
- * Whether a room stays wanted: the fault of a moment must not cost anybody his rooms.
- *
- * @param {ChatError} error
- */
-export function isPassing(error) {
-  return error.isRetryable || error.code === "timeout" || error.code === "internal";
 }

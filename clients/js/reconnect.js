@@ -16,6 +16,7 @@
  * @property {boolean} newToken a token other than the last one is needed
  */
 
+import { ChatError } from "./errors.js";
 import {
   BACKOFF_BASE_MS,
   BACKOFF_CAP_MS,
@@ -25,11 +26,26 @@ import {
   STABLE_MS,
 } from "./limits.js";
 
+/** The close code of a connection that broke without one. */
+export const ABNORMAL = 1006;
+export const TOO_LARGE = 1009;
+export const LEAVING = 1012;
+const PROTOCOL = 4000;
+export const NOT_AUTHENTICATED = 4001;
+const DISCONNECTED = 4003;
+
+const CLOSED_BECAUSE = /** @type {Record<number, string>} */ ({
+  4000: "the server says that this client broke the protocol",
+  4001: "the server did not accept who you are",
+  4002: "the token has expired",
+  4003: "an operator ended this connection",
+});
+
 /** Codes after which only a person, or a new token, helps. */
-const FINAL = new Set([4000, 4003]);
-const TOKEN = new Set([4001, 4002]);
+const FINAL = new Set([PROTOCOL, DISCONNECTED]);
+const TOKEN = new Set([NOT_AUTHENTICATED, 4002]);
 /** A draining node's connection may also just break. */
-const LEAVING = new Set([1001, 1006, 1012]);
+const GOING = new Set([1001, ABNORMAL, LEAVING]);
 
 /**
  * Full jitter: anything from nothing to the step, so that a thousand clients spread out.
@@ -59,7 +75,7 @@ export class ReconnectPolicy {
     if (ending.onlineMs >= STABLE_MS) this.#attempt = 0;
     const attempt = this.#attempt++;
 
-    if (ending.goawayUntilMs !== null && LEAVING.has(ending.code)) {
+    if (ending.goawayUntilMs !== null && GOING.has(ending.code)) {
       // The node spread its clients over time; adding jitter of our own would only delay them.
       return { ...plan, afterMs: Math.max(0, ending.goawayUntilMs - now) };
     }
@@ -77,11 +93,32 @@ export class ReconnectPolicy {
    * @param {number} now
    */
   #tooSlowAgain(ending, now) {
-    if (!ending.wasOnline || (ending.code !== 4008 && ending.code !== 1006)) return false;
+    if (!ending.wasOnline || (ending.code !== 4008 && ending.code !== ABNORMAL)) return false;
     this.#slow = this.#slow.filter((at) => now - at < SLOW_WINDOW_MS);
     this.#slow.push(now);
     if (this.#slow.length < 2) return false;
     this.#slow = [];
     return true;
   }
+}
+
+/**
+ * What a refused `hello` means, as the close code that says the same.
+ *
+ * @param {ChatError} error
+ */
+export function closeCodeOf(error) {
+  if (error.code === "unauthorized") return NOT_AUTHENTICATED;
+  // Revoked: no other token is to be tried without a person.
+  if (error.code === "forbidden") return DISCONNECTED;
+  return error.isPassing ? ABNORMAL : PROTOCOL;
+}
+
+/**
+ * @param {number} code
+ * @param {string} reason
+ */
+export function closedBecause(code, reason) {
+  const why = CLOSED_BECAUSE[code] ?? "the server closed the connection";
+  return new ChatError("closed", reason ? `${why} (${reason})` : why);
 }
