@@ -57,6 +57,9 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Pause before a command is tried again when the server named none. */
 export const RETRY_AFTER_MS = 1_000;
 
+/** Longest wait that a command is put through unasked; slow mode may want hours, which is for a person to know. */
+export const PUT_OFF_MS_MAX = 30_000;
+
 /** Messages of a page that the client fetches by itself; as many as a join brings. */
 export const PAGE_MESSAGES = 50;
 

@@ -4,7 +4,7 @@
  */
 
 import { ChatError } from "./errors.js";
-import { KEY_WINDOW_MS, RETRY_AFTER_MS } from "./limits.js";
+import { KEY_WINDOW_MS, PUT_OFF_MS_MAX, RETRY_AFTER_MS } from "./limits.js";
 import { Outgoing } from "./outgoing.js";
 
 /** @typedef {import("./connection.js").Connection} Connection */
@@ -93,7 +93,8 @@ export class Sender {
     };
     const refused = (/** @type {ChatError} */ error) => {
       if (error.code === "disconnected") return;
-      if (error.isRetryable || error.code === "timeout") {
+      const isLongOff = error.code === "rate_limited" && (error.retryAfterMs ?? 0) > PUT_OFF_MS_MAX;
+      if ((error.isRetryable && !isLongOff) || error.code === "timeout") {
         this.#outgoing.defer(command, this.#clock.now() + (error.retryAfterMs ?? RETRY_AFTER_MS));
         return this.#flush();
       }

@@ -61,7 +61,7 @@
  * @property {number} mentions of these, those that mention the user
  *
  * @typedef {object} ListedRoom
- * @property {{id: string, kind: string, name?: string, topic?: string}} room
+ * @property {Room} room
  * @property {"owner" | "admin" | "member"} role
  * @property {number} unread
  * @property {number} mentions
@@ -71,7 +71,8 @@
  * @property {string} user
  * @property {number} joined_at_ms
  *
- * @typedef {Record<string, any> & {event: string, room?: string, seq?: number, position?: string}} WireEvent
+ * @typedef {Record<string, any> & {event: string, room?: any, seq?: number, position?: string}} WireEvent `room` is its
+ *   id; a `Room` in `room_added` and in a `room_updated` without `seq`
  *
  * @typedef {object} Page a fresh page: what was known of the room before is no longer reliable
  * @property {string} room

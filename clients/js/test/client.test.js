@@ -211,6 +211,16 @@ test("a send that is held back behind another is not looked at until that one's 
   assert.equal(outgoing.nextAt, null);
 });
 
+test("a send that would wait for minutes is told so and holds nothing back", async () => {
+  const { client, last } = await online();
+  const refused = assert.rejects(client.send("general", "one"), { code: "rate_limited", retryAfterMs: 600_000 });
+  const error = { code: "rate_limited", message: "slow mode", retry_after_ms: 600_000 };
+  last().receive({ id: last().ops("send")[0].id, error });
+  await refused;
+  client.react("general", "m1", "👍");
+  assert.equal(last().ops("react").length, 1);
+});
+
 test("a fault of the server is told at once and holds nothing back", async () => {
   const { client, last } = await online();
   const refused = assert.rejects(client.send("general", "one"), { code: "internal" });

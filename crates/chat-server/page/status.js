@@ -90,16 +90,22 @@ export function dismiss(key) {
 }
 
 /**
- * @param {{code?: string, message: string}} error
+ * @param {{code?: string, message: string, retryAfterMs?: number}} error
  * @returns {string} for people
  */
 export function inWords(error) {
   const words = /** @type {Record<string, string>} */ ({
-    rate_limited: "too much at once, wait a moment",
+    rate_limited: `too much at once, wait ${inTime(error.retryAfterMs ?? 0)}`,
     offline: "there is no connection at the moment",
     disconnected: "the connection was lost",
     timeout: "the server did not answer",
     unavailable: "the server cannot do this at the moment",
   });
   return words[error.code ?? ""] ?? error.message;
+}
+
+/** @param {number} ms */
+function inTime(ms) {
+  if (ms < 10_000) return "a moment";
+  return ms < 120_000 ? `${Math.ceil(ms / 1000)} seconds` : `${Math.ceil(ms / 60_000)} minutes`;
 }
