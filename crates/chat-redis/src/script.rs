@@ -66,7 +66,7 @@ scripts! {
     MARKERS = "markers.lua";
     NEWEST = "newest.lua";
     SAY = "in_time.lua" "say.lua";
-    ARRIVE = "arrive.lua";
+    ARRIVE = "in_time.lua" "arrive.lua";
     LEASE = "lease.lua";
     REVOKE = "revoke.lua";
     LIFT = "lift.lua";

@@ -2,8 +2,9 @@
 //!
 //! A user's presence, the list of who is online and the node's set are three keys in three slots,
 //! changed one after the other: the set before the presence when he comes and behind it when he goes,
-//! so that sweepers find all of him; the list last, and looked at once more by whoever took him off
-//! it, because he may have come back meanwhile.
+//! so that sweepers find all of him; the list last. Whoever takes somebody off it, or enters somebody
+//! of whom he knew from before, looks behind it whether that is so still, because the other may have
+//! happened meanwhile.
 
 use chat_core::{
     Device, Kept, Millis, Occupant, OccupantPage, PresenceError, RoomId, Said, Shift, Standing,
@@ -52,7 +53,7 @@ impl RedisPresence {
         let gone: Vec<_> = gone.map(|(one, _)| &one.user).collect();
         let off = said.iter().filter(|one| !comes(one));
         let off: Vec<_> = off.map(|one| &one.user).collect();
-        self.depart(Some(name), &off, &gone).await?;
+        self.depart(name, &off, &gone).await?;
         let mut node = self.node.lock();
         for one in said {
             node.set_user(name, &one.user, comes(one));
@@ -71,51 +72,64 @@ impl RedisPresence {
 
     /// Enters users into the list of who is online, unless they are in it.
     async fn arrive(&self, users: &[&str]) -> Result<()> {
+        let call = |deadline_us| self.arrive_call(users, deadline_us);
+        self.step::<u64>(call).await.map(drop)
+    }
+
+    fn arrive_call(&self, users: &[&str], deadline_us: u64) -> Cmd {
         let mut call = script::ARRIVE.call(&[self.shared.keys.online()]);
-        call.arg(users);
-        self.ask::<u64>(call).await.map(|_| ())
+        call.arg(deadline_us).arg(users);
+        call
     }
 
     /// Takes users who are on no node off the list of who is online, and those who are not on a
     /// node off its set.
-    async fn depart(&self, name: Option<&str>, off: &[&UserId], gone: &[&UserId]) -> Result<()> {
+    async fn depart(&self, name: &str, off: &[&UserId], gone: &[&UserId]) -> Result<()> {
         if off.is_empty() {
             return Ok(());
         }
-        let keys = &self.shared.keys;
-        let steps = |deadline_us| {
-            let mut pipe = Pipeline::with_capacity(gone.len() + 2);
-            if !gone.is_empty() {
-                let gone_names = names(gone);
-                pipe.add_command(take_off_call(
-                    "ZREM",
-                    &keys.online(),
-                    &gone_names,
-                    deadline_us,
-                ));
-                for user in gone {
-                    pipe.cmd("EXISTS").arg(keys.user_presence(user));
-                }
+        self.unlist(gone).await?;
+        let key = self.shared.keys.node_users(name);
+        let off = names(off);
+        let call = |deadline_us| take_off_call("SREM", &key, &off, deadline_us);
+        self.step::<u64>(call).await.map(drop)
+    }
+
+    /// Takes users off the list of who is online, but for those who are on a node by then.
+    async fn unlist(&self, gone: &[&UserId]) -> Result<()> {
+        let online = self.shared.keys.online();
+        let mut gone = gone.to_vec();
+        // Each round more is only for those who came or went since the last.
+        while !gone.is_empty() {
+            let unlist = |deadline_us| take_off_call("ZREM", &online, &names(&gone), deadline_us);
+            let (back, _) = self.there_behind(unlist, &gone).await?;
+            if back.is_empty() {
+                return Ok(());
             }
-            if let Some(name) = name {
-                let off = names(off);
-                pipe.add_command(take_off_call(
-                    "SREM",
-                    &keys.node_users(name),
-                    &off,
-                    deadline_us,
-                ));
+            let list = |deadline_us| self.arrive_call(&names(&back), deadline_us);
+            (_, gone) = self.there_behind(list, &back).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes the list of who is online, and tells apart who is on a node behind that, and who is
+    /// on none.
+    async fn there_behind<'a>(
+        &self,
+        change: impl FnOnce(u64) -> Cmd,
+        users: &[&'a UserId],
+    ) -> Result<(Vec<&'a UserId>, Vec<&'a UserId>)> {
+        let steps = |deadline_us| {
+            let mut pipe = Pipeline::with_capacity(users.len() + 1);
+            pipe.add_command(change(deadline_us));
+            for user in users {
+                pipe.cmd("EXISTS").arg(self.shared.keys.user_presence(user));
             }
             pipe
         };
         let answers = self.steps(steps).await?;
-        let back = gone.iter().zip(answers.iter().skip(1));
-        let back = back.filter(|(_, exists)| **exists == Value::Int(1));
-        let back: Vec<_> = back.map(|(user, _)| user.as_str()).collect();
-        if back.is_empty() {
-            return Ok(());
-        }
-        self.arrive(&back).await
+        let mut exist = answers.iter().skip(1).map(|it| *it == Value::Int(1));
+        Ok(users.iter().partition(|_| exist.next().unwrap_or(false)))
     }
 
     /// Takes up to a page of users off a dead node. Answers what that changed, for each.
@@ -204,7 +218,7 @@ impl RedisPresence {
         page.occupants.retain(|one| !ghosts.contains(&one.user));
         page.count = page.count.saturating_sub(ghosts.len() as u64);
         let ghosts: Vec<&UserId> = ghosts.iter().collect();
-        self.depart(None, &ghosts, &ghosts).await
+        self.unlist(&ghosts).await
     }
 
     pub(super) async fn said_by(&self, name: &str) -> Result<Vec<UserId>> {
@@ -227,27 +241,25 @@ impl RedisPresence {
     pub(super) async fn keep_users(&self, name: &str, kept: &mut Kept) -> Result<()> {
         let due = self.node.lock().take_due_users();
         for chunk in due.chunks(PIPELINE_CHUNK) {
-            let mut pipe = Pipeline::with_capacity(2 * chunk.len());
-            for user in chunk {
-                let key = self.shared.keys.user_presence(user);
-                pipe.cmd("PEXPIRE").arg(&key).arg(millis(USERS_TTL));
-                pipe.cmd("HEXISTS").arg(&key).arg(name);
-            }
-            let answers = self.answers(&mut pipe).await?;
-            let known = answers.iter().skip(1).step_by(2);
-            let known = known.map(|answer| *answer == Value::Int(1));
-            let (mut there, mut lost) = (Vec::new(), Vec::new());
-            for (user, known) in chunk.iter().zip(known) {
-                if known {
-                    there.push(user.as_str());
-                } else {
-                    lost.push(user.clone());
+            let users: Vec<&UserId> = chunk.iter().collect();
+            let steps = |deadline_us| {
+                let mut pipe = Pipeline::with_capacity(2 * users.len() + 1);
+                pipe.add_command(self.arrive_call(&names(&users), deadline_us));
+                // Behind it: whoever goes meanwhile is not seen here, or takes himself off the list.
+                for user in &users {
+                    let key = self.shared.keys.user_presence(user);
+                    pipe.cmd("PEXPIRE").arg(&key).arg(millis(USERS_TTL));
+                    pipe.cmd("HEXISTS").arg(&key).arg(name);
                 }
-            }
-            kept.forgotten.extend(lost);
-            if !there.is_empty() {
-                self.arrive(&there).await?;
-            }
+                pipe
+            };
+            let answers = self.steps(steps).await?;
+            let known = answers.iter().skip(2).step_by(2);
+            let known = known.map(|answer| *answer == Value::Int(1));
+            let lost = users.into_iter().zip(known).filter(|(_, known)| !known);
+            let lost: Vec<&UserId> = lost.map(|(user, _)| user).collect();
+            kept.forgotten.extend(lost.iter().copied().cloned());
+            self.unlist(&lost).await?;
         }
         Ok(())
     }

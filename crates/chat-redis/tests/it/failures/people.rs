@@ -66,6 +66,21 @@ async fn the_last_device_out_leaves_only_leases_behind() {
 }
 
 #[tokio::test]
+async fn whoever_leaves_while_he_is_renewed_is_not_on_the_list_afterwards() {
+    let server = Server::start().await;
+    let node = node(&server.url()).await;
+    let alice = user("alice");
+    for round in 0..300 {
+        say(&node, &alice, &["phone"]).await;
+        let (kept, _) = tokio::join!(node.presence.keep(), say(&node, &alice, &[]));
+        kept.unwrap();
+        // Not by asking who is online, which takes off whoever should not be there.
+        let listed = server.run(&["ZCARD", "chat:online"]).number();
+        assert_eq!(listed, 0, "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_node_leaves_nothing_of_its_users_behind() {
     let server = Server::start().await;
     let (dead, alive) = (node(&server.url()).await, node(&server.url()).await);
