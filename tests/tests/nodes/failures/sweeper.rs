@@ -14,12 +14,8 @@ use crate::person::{PATIENCE, soon};
 const ROOMS: usize = 150;
 const DOOMED: usize = 4;
 
-fn start(redis: &RedisServer) -> ServerProcess {
-    let limits = [
-        "node_ttl=2s",
-        "leave_grace=300ms",
-        "outbox_droppable_max=100000",
-    ];
+fn start(redis: &RedisServer, node_ttl: &str) -> ServerProcess {
+    let limits = [node_ttl, "leave_grace=300ms", "outbox_droppable_max=100000"];
     let limits = limits.map(|limit| ["--limit", limit]).concat();
     let url = redis.url();
     ServerProcess::start(&[["--redis", &url].as_slice(), &limits].concat())
@@ -51,7 +47,8 @@ async fn count(client: &Client, room: &RoomId, count: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_that_sweeps_is_killed_and_everybody_is_told_to_have_left_once() {
     let redis = RedisServer::start().await;
-    let (mut dying, mut sweeper) = (start(&redis), start(&redis));
+    let start = |node_ttl| start(&redis, node_ttl);
+    let (mut dying, mut sweeper) = (start("node_ttl=2s"), start("node_ttl=2s"));
     let mut doomed = Vec::new();
     for number in 0..DOOMED {
         doomed.push(enter(&dying, &format!("doomed-{number}")).await);
@@ -61,10 +58,11 @@ async fn the_node_that_sweeps_is_killed_and_everybody_is_told_to_have_left_once(
     for room in rooms() {
         count(last, &room, DOOMED as u64).await;
     }
-    dying.kill();
-    // It must have held its lease for as long as one lasts before it may sweep: the other is first.
-    let heir = start(&redis);
+    // It must have held its lease for as long as one lasts before it may sweep: the other is first, but
+    // not before somebody watches.
+    let heir = start("node_ttl=10s");
     let (watcher, mut events) = enter(&heir, "watcher").await;
+    dying.kill();
     let mut left: BTreeMap<(RoomId, UserId), u32> = BTreeMap::new();
     let all = ROOMS * DOOMED;
     let told = async {
