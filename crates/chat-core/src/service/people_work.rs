@@ -4,7 +4,7 @@
 //! that other nodes that have him tell the rooms that he has joined there. Whoever was ended with a
 //! dead node has no node that knows his rooms: that goes to all nodes, which look into their rosters.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -248,9 +248,11 @@ impl Inner {
         self.people_work.to_tell.notify_one();
     }
 
-    /// On the topic of all nodes: some were ended with their node. Their rooms still have them.
+    /// On the topic of all nodes: some were ended with their node. Their rooms still have them, or had
+    /// them a moment ago.
     pub(super) fn note_ended(&self, ended: Vec<Seen>) {
-        let users: HashSet<&UserId> = ended.iter().map(|seen| &seen.user).collect();
+        let users: HashMap<&UserId, u64> =
+            ended.iter().map(|seen| (&seen.user, seen.at_ms)).collect();
         if users.is_empty() {
             return;
         }

@@ -3,13 +3,18 @@
 //! Pure. What changes nothing in it is not passed on to clients, so that a retried or doubled
 //! signal, or one that was already read from the store, is told once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::ids::UserId;
 use crate::limits::OCCUPANTS_SHOWN;
 use crate::message::Millis;
 use crate::presence::Occupant;
 use crate::signal::Arrival;
+
+/// How far apart a user's leaving and his end may be, by the store's clock (ms), to be one going. Of two
+/// nodes that count a dead one out at once, one may take him out of his rooms before the other has
+/// told that he ended.
+const ONE_GOING_MS: Millis = 10_000;
 
 /// What a signal changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub(super) struct Roster {
     max: usize,
     /// Signals taken so far.
     signals: u64,
+    /// Who left a small room lately, and when.
+    left: VecDeque<(UserId, Millis)>,
 }
 
 impl Roster {
@@ -64,15 +71,25 @@ impl Roster {
         count <= self.max as u64
     }
 
-    /// Those of some users who are known by name to be here.
-    pub(super) fn among<'a>(&self, users: &HashSet<&'a UserId>) -> HashSet<&'a UserId> {
-        let users_here = self.users.keys().filter_map(|user| users.get(user));
-        let here_of_users = users.iter().filter(|user| self.contains(user));
+    /// Those of some users, each with the time of his end, who were here until then as far as is known by
+    /// name.
+    pub(super) fn among<'a>(&self, ended: &HashMap<&'a UserId, Millis>) -> HashSet<&'a UserId> {
+        let find = |user: &UserId| {
+            ended
+                .get_key_value(user)
+                .map(|(user, at_ms)| (*user, *at_ms))
+        };
+        let ended_here = ended.keys().filter(|user| self.contains(user)).copied();
+        let here_ended = self.users.keys().filter_map(|user| Some(find(user)?.0));
+        let gone = self.left.iter().filter_map(|(user, left_ms)| {
+            let (user, at_ms) = find(user)?;
+            (at_ms.abs_diff(*left_ms) <= ONE_GOING_MS).then_some(user)
+        });
         // The fewer are looked up among the more: a node that dies has few in any one room.
-        if users.len() < self.users.len() {
-            here_of_users.copied().collect()
+        if ended.len() < self.users.len() {
+            ended_here.chain(gone).collect()
         } else {
-            users_here.copied().collect()
+            here_ended.chain(gone).collect()
         }
     }
 
@@ -96,8 +113,23 @@ impl Roster {
         self.signals += 1;
         let was_complete = self.is_complete();
         let known = self.users.remove(&arrival.user).is_some();
+        if known {
+            self.remember(arrival);
+        }
         let before = std::mem::replace(&mut self.count, arrival.count);
         self.told(was_complete, known, before)
+    }
+
+    fn remember(&mut self, departure: &Arrival) {
+        let Arrival { user, at_ms, .. } = departure;
+        let is_old = |(_, left_ms): &(UserId, Millis)| left_ms + ONE_GOING_MS < *at_ms;
+        while self.left.front().is_some_and(is_old) {
+            self.left.pop_front();
+        }
+        if self.left.len() >= self.max {
+            self.left.pop_front();
+        }
+        self.left.push_back((user.clone(), *at_ms));
     }
 
     fn told(&mut self, was_complete: bool, changed: bool, before: u64) -> Told {
@@ -232,9 +264,43 @@ mod tests {
         };
         for (asked, found) in [(3..6, 3..5), (3..60, 3..5), (7..9, 0..0)] {
             let (asked, found) = (users(asked), users(found));
-            let among = roster.among(&asked.iter().collect());
+            let among = roster.among(&asked.iter().map(|user| (user, 1)).collect());
             assert_eq!(among, found.iter().collect());
         }
+    }
+
+    #[test]
+    fn whoever_left_when_he_ended_was_here_until_then() {
+        let mut roster = Roster::new(3);
+        let left = |user: &str, at_ms| Arrival {
+            at_ms,
+            ..arrival(user, 1)
+        };
+        for name in ["a", "b", "c"] {
+            roster.joined(&arrival(name, 3));
+        }
+        let was_here = |roster: &Roster, user: &str, at_ms| {
+            let user = arrival(user, 0).user;
+            !roster.among(&HashMap::from([(&user, at_ms)])).is_empty()
+        };
+        roster.left(&left("a", 20_000));
+        roster.left(&left("stranger", 20_000));
+        for (user, ended_ms, expected) in [
+            ("a", 19_000, true),
+            ("a", 30_000, true),
+            ("a", 30_001, false),
+            ("a", 9_999, false),
+            ("stranger", 20_000, false),
+        ] {
+            assert_eq!(
+                was_here(&roster, user, ended_ms),
+                expected,
+                "{user} {ended_ms}"
+            );
+        }
+        // Much later nobody asks for him any more.
+        roster.left(&left("b", 30_001));
+        assert_eq!(roster.left.len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::answer::{Online, UserPresence, Users};
 use crate::command::Status;
 use crate::ids::DeviceId;
 use crate::presence::{Ended, PresenceError};
+use crate::signal::Arrival;
 use crate::signal::{Seen, Signal};
 use crate::standing::{Device, Said, Shift, Standing};
 
@@ -161,13 +162,17 @@ impl Client {
 
 /// Somebody comes into the room on another node, which has so many people then.
 async fn comes_elsewhere(node: &Node, name: &str, count: u64) {
-    let came = crate::signal::Arrival {
+    hear(node, Signal::UserJoined, name, count).await;
+}
+
+async fn hear(node: &Node, signal: fn(Arrival) -> Signal, name: &str, count: u64) {
+    let signal = signal(Arrival {
         user: user(name),
         at_ms: 1,
         count,
-    };
+    });
     let topic = Topic::Room(room());
-    let envelope = envelope::encode_signal(InstanceId::random(), &topic, &Signal::UserJoined(came));
+    let envelope = envelope::encode_signal(InstanceId::random(), &topic, &signal);
     node.hear(&Publication { topic, envelope });
     settle().await;
 }
@@ -314,14 +319,18 @@ async fn a_reload_is_told_to_nobody_and_whoever_stays_away_was_seen_last() {
     assert_eq!((seen, degraded), (vec![Some(at_ms), None, None], false));
 }
 
-#[tokio::test(start_paused = true)]
-async fn whoever_was_ended_with_his_node_is_told_to_those_in_his_rooms() {
+/// The node of somebody in the room dies, and others count him out of it, before they tell that he ended
+/// or behind that.
+async fn dies_elsewhere(counted_out_first: bool) {
     let (wire, store) = (Wire::default(), Stood::default());
     let node = node(&wire, &store);
     let (mut alice, mut eve) = (node.connect("alice").await, node.connect("eve").await);
     join(&mut alice, "general").await;
     join(&mut eve, "elsewhere").await;
     comes_elsewhere(&node, "doomed", 1).await;
+    if counted_out_first {
+        hear(&node, Signal::UserLeft, "doomed", 0).await;
+    }
     let online = Standing {
         status: Status::Online,
         ..Standing::default()
@@ -342,6 +351,16 @@ async fn whoever_was_ended_with_his_node_is_told_to_those_in_his_rooms() {
     let offline = [("doomed".to_owned(), Status::Offline, Some(77))];
     assert_eq!(told(&alice.waiting().await), offline);
     assert_eq!(told(&eve.waiting().await), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_ended_with_his_node_is_told_to_those_in_his_rooms() {
+    dies_elsewhere(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_counted_out_of_his_rooms_before_his_end_was_told_is_told_all_the_same() {
+    dies_elsewhere(true).await;
 }
 
 #[tokio::test(start_paused = true)]
