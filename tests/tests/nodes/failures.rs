@@ -45,14 +45,13 @@ async fn the_people_of_a_killed_node_leave_everywhere_once_and_nobody_else_flick
     // Whatever the sweep told of was published before this.
     alice.say("after").await;
     for person in [&mut alice, &mut bob] {
-        let told = person.comings_and_goings_until("after").await;
+        let mut told = person.comings_and_goings_until("after").await;
+        // That somebody came may be told behind what was said later; nobody who flickers only comes.
+        told.retain(|(_, joined)| !joined);
         let left: BTreeSet<UserId> = told.iter().map(|(user, _)| user.clone()).collect();
         assert_eq!(told.len(), 10, "each once: {told:?}");
         assert_eq!(left.len(), 10, "{told:?}");
-        assert!(
-            told.iter()
-                .all(|(user, joined)| !joined && user.as_str().starts_with("doomed"))
-        );
+        assert!(left.iter().all(|user| user.as_str().starts_with("doomed")));
     }
 }
 
