@@ -70,7 +70,7 @@ export class Refresher {
       if (connection !== this.#connection) return;
       const accepted = (/** @type {any} */ ok) => {
         this.#renewed(token);
-        this.#plan(connection, ok.expires_at_ms);
+        if (ok.expires_at_ms !== undefined) this.#plan(connection, ok.expires_at_ms);
       };
       connection.ask({ op: "refresh", token }, accepted, () => this.#plan(connection, expiresAtMs));
     } catch {

@@ -72,6 +72,18 @@ test("a token that cannot be renewed is tried again until it ends, and not beyon
   assert.deepEqual([sockets[0].ops("refresh").length, last().ops("refresh").length], [2, 0]);
 });
 
+test("a token that never ends, given instead of one that does, is not renewed again", async (t) => {
+  const { sockets, advance, clock } = await withTokens(() => "t");
+  await advance(570_000);
+  const { id } = sockets[0].ops("refresh")[0];
+  const set = t.mock.method(clock, "setTimeout");
+  sockets[0].receive({ id, ok: {} });
+  // A wait that is no number is none at all.
+  assert.ok(set.mock.calls.every((call) => call.arguments[1] >= 0));
+  await advance(600_000);
+  assert.equal(sockets[0].ops("refresh").length, 1);
+});
+
 test("a token that ends in a month is not renewed at once", async (t) => {
   const clock = new ManualClock();
   const set = t.mock.method(clock, "setTimeout");
